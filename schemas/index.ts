@@ -1,0 +1,87 @@
+import avro from 'avsc'
+import { readSchema, type SchemaName, schemaNames } from './generate-types.ts'
+import type {
+  DeadLetter,
+  Host,
+  LabeledSession,
+  PacketBatch,
+  Resolution,
+  SocketEvents,
+  SocketSnapshot,
+} from './types.ts'
+
+export * from './keys.ts'
+export * from './types.ts'
+
+interface Records {
+  host: Host
+  'socket-snapshot': SocketSnapshot
+  'socket-event': SocketEvents
+  'packet-batch': PacketBatch
+  'labeled-session': LabeledSession
+  resolution: Resolution
+  'dead-letter': DeadLetter
+}
+
+/** Topic names and the schema of their values (design section 2). */
+export const topics = {
+  hosts: 'host',
+  'socket-snapshots': 'socket-snapshot',
+  'socket-events': 'socket-event',
+  packets: 'packet-batch',
+  'labeled-sessions': 'labeled-session',
+  resolutions: 'resolution',
+  'dead-letters': 'dead-letter',
+} as const satisfies Record<string, SchemaName>
+export type Topic = keyof typeof topics
+export type TopicRecord<T extends Topic> = Records[(typeof topics)[T]]
+
+/** Encodes and decodes the values of one topic in Confluent wire format. */
+export interface Codec<R> {
+  encode: (record: R) => Buffer
+  /** Throws a RangeError that names what was expected where, for bytes that are not a record of this schema. */
+  decode: (bytes: Uint8Array) => R
+  /** Throws with the path of the first field that does not fit the schema. */
+  assert: (record: unknown) => asserts record is R
+}
+
+const magicByte = 0
+const headerBytes = 5
+
+function createCodec<R>(name: SchemaName, id: number): Codec<R> {
+  const type = avro.Type.forSchema(readSchema(name) as avro.Schema, { noAnonymousTypes: false })
+  return {
+    encode: record => {
+      const body = type.toBuffer(record)
+      const out = Buffer.allocUnsafe(headerBytes + body.length)
+      out[0] = magicByte
+      out.writeUInt32BE(id, 1)
+      body.copy(out, headerBytes)
+      return out
+    },
+    decode: bytes => {
+      const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      if (buffer.length < headerBytes || buffer[0] !== magicByte)
+        throw new RangeError(
+          `${name}.avsc: expected Confluent wire format (magic byte 0), got ${buffer[0] ?? 'nothing'}`,
+        )
+      const found = buffer.readUInt32BE(1)
+      if (found !== id) throw new RangeError(`${name}.avsc: expected schema id ${id}, got ${found}`)
+      return type.fromBuffer(buffer.subarray(headerBytes)) as R
+    },
+    assert: record => {
+      type.isValid(record, {
+        errorHook: (path, value, expected) => {
+          throw new RangeError(
+            `${name}.avsc: field '${path.join('.')}' expected ${expected}, got ${JSON.stringify(value)}`,
+          )
+        },
+      })
+    },
+  }
+}
+
+/** Codecs of the checked-in schemas; without a registry a schema's id is its place in `schemaNames`, from 1. */
+export const codecs = Object.fromEntries(
+  Object.entries(topics).map(([topic, name]) => [topic, createCodec(name, schemaNames.indexOf(name) + 1)]),
+) as { [T in Topic]: Codec<TopicRecord<T>> }
