@@ -1,0 +1,109 @@
+/**
+ * `npm test`: sets up, then types, format and lint, unit tests, C++ tests, fuzz and end-to-end tests, and the comparison
+ * with independent tools over the test captures. Ends with one line that sums it all: `N passed, N failed[, N skipped]`.
+ * `npm test -- --quick` stops after the unit tests.
+ */
+import { spawn } from 'node:child_process'
+import fs from 'node:fs' // not by name: Node 20, which starts this, has no globSync
+import { availableParallelism } from 'node:os'
+import process from 'node:process'
+import { run } from 'node:test'
+import { becomeNode, node24Environment, nodeMajor, root } from './node24.mjs'
+import { setupOrExit } from './setup.mjs'
+import { report } from './test-report.mjs'
+
+const SLOW = ['fuzz', 'e2e']
+const UNIT_TIMEOUT_MS = 2 * 60_000
+const SLOW_TIMEOUT_MS = 10 * 60_000
+
+const total = { passed: 0, failed: 0, skipped: 0 }
+
+function add({ passed = 0, failed = 0, skipped = 0 }) {
+  total.passed += passed
+  total.failed += failed
+  total.skipped += skipped
+}
+
+function heading(what) {
+  console.log(`\n== ${what}`)
+}
+
+/** Runs a command that shows its own output; returns its exit status and the last line that it printed. */
+async function command(name, args) {
+  const child = spawn(name, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  let tail = ''
+  child.stdout.on('data', chunk => {
+    process.stdout.write(chunk)
+    tail = (tail + chunk).slice(-1000)
+  })
+  const status = await new Promise((resolve, reject) => child.on('close', resolve).on('error', reject))
+  return { status, lastLine: tail.trimEnd().split('\n').at(-1) }
+}
+
+/** One check that passes or fails as a whole. */
+async function step(what, name, args) {
+  heading(what)
+  const { status } = await command(name, args)
+  add(status === 0 ? { passed: 1 } : { failed: 1 })
+}
+
+/** A command that counts for itself, in a last line `N passed, N failed`. */
+async function countedStep(what, name, args) {
+  heading(what)
+  const { status, lastLine } = await command(name, args)
+  const counts = /^(\d+) passed, (\d+) failed$/.exec(lastLine)
+  if (counts === null) {
+    console.log(`no line 'N passed, N failed' at the end (exit status ${status})`)
+    add({ failed: 1 })
+  } else {
+    const failed = Number(counts[2])
+    add({ passed: Number(counts[1]), failed: status !== 0 && failed === 0 ? 1 : failed })
+  }
+}
+
+async function nodeTests(what, files, concurrency, timeout) {
+  if (files.length === 0) return
+  heading(what)
+  add(await report(run({ files, concurrency, timeout }), root))
+}
+
+async function captures() {
+  heading('the captures, compared with independent tools')
+  const { capturesDir } = await import('../shared/captures-dir.ts')
+  let folder
+  try {
+    folder = capturesDir()
+  } catch (error) {
+    console.log(error.message)
+    return add({ failed: 1 })
+  }
+  if (folder === null) {
+    console.log('SKIP: no test captures (set PROCLABEL_CAPTURES to their folder)')
+    return add({ skipped: 1 })
+  }
+  const label = 'node services/cli/proclabel.mjs label {capture} --out -'
+  const args = [`${folder}/check`, '--cmd', label, '--explained', 'services/e2e/explained.tsv']
+  await countedStep('check', 'python3', [...args, '--jobs', String(availableParallelism())])
+}
+
+const { bin, ...node } = setupOrExit({ testTools: true }, '0 passed, 1 failed')
+if (nodeMajor < 24) await becomeNode(bin)
+process.chdir(root)
+Object.assign(process.env, node24Environment({ bin, ...node }))
+
+const tests = fs.globSync(['services/**/*.test.ts', 'schemas/**/*.test.ts', 'native/**/*.test.ts']).sort()
+const ofKind = kind => tests.filter(file => file.endsWith(`.${kind}.test.ts`))
+const unit = tests.filter(file => !['lab', ...SLOW].some(kind => file.endsWith(`.${kind}.test.ts`)))
+
+await step('types (tsc)', 'node_modules/.bin/tsc', ['--noEmit'])
+await step('format and lint (biome)', 'node_modules/.bin/biome', ['check', '.'])
+await nodeTests('unit tests', unit, availableParallelism(), UNIT_TIMEOUT_MS)
+if (!process.argv.includes('--quick')) {
+  if (fs.existsSync('native/test/run.mjs')) await countedStep('C++ tests', 'node', ['native/test/run.mjs'])
+  for (const kind of SLOW) await nodeTests(`${kind} tests`, ofKind(kind), 1, SLOW_TIMEOUT_MS)
+  await captures()
+}
+
+const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : ''
+console.log(`\n${total.passed} passed, ${total.failed} failed${skipped}`)
+process.exitCode = total.failed > 0 ? 1 : 0
