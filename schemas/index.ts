@@ -11,6 +11,7 @@ import type {
 } from './types.ts'
 
 export * from './keys.ts'
+export * from './packet-columns.ts'
 export * from './types.ts'
 
 interface Records {

@@ -1,0 +1,207 @@
+import { endianness } from 'node:os'
+import type { BatchTunnel, DnsAnswer, FlowName, PacketBatch } from './types.ts'
+
+/** Rows a batch holds at most; more would not fit the uint16 flow index. */
+export const maxBatchPackets = 8192
+
+/** Value of flow_vlan and flow_tunnel that stands for none. */
+export const none = 0xffff
+
+/** Bits of packet_direction. */
+export const directionBits = { fromRemote: 1, laterFragment: 2 } as const
+
+const synFlag = 2
+const maxInt32 = 2 ** 31 - 1
+
+// Columns cross as the memory they are, so the machine has to be little-endian, as x86-64 and arm64 are.
+if (endianness() !== 'LE') throw new Error('proclabel needs a little-endian machine')
+
+/** What of a batch is not in columns. */
+export type BatchHeader = Pick<
+  PacketBatch,
+  'host_id' | 'sensor_id' | 'run_id' | 'seq' | 'until_us' | 'lost' | 'names' | 'dns'
+>
+
+/** Fills the columns of one batch after another; the buffers are reused, `build` copies out of them. */
+export class PacketBatchBuilder {
+  packets = 0
+  flows = 0
+  baseUs = 0
+  readonly #flowAddress = new Int32Array(maxBatchPackets * 8)
+  readonly #flowPort = new Uint16Array(maxBatchPackets * 2)
+  readonly #flowProtocol = new Uint8Array(maxBatchPackets)
+  readonly #flowVlan = new Uint16Array(maxBatchPackets)
+  readonly #flowTunnel = new Uint16Array(maxBatchPackets)
+  readonly #packetFlow = new Uint16Array(maxBatchPackets)
+  readonly #packetTime = new Int32Array(maxBatchPackets)
+  readonly #wireLength = new Uint32Array(maxBatchPackets)
+  readonly #ipLength = new Uint32Array(maxBatchPackets)
+  readonly #payloadLength = new Uint32Array(maxBatchPackets)
+  readonly #tcpFlags = new Uint8Array(maxBatchPackets)
+  readonly #direction = new Uint8Array(maxBatchPackets)
+  readonly #synSequence = new Uint32Array(maxBatchPackets)
+  #syns = 0
+  #tunnels: BatchTunnel[] = []
+
+  /** Whether a packet of this time can be added: there is room, and the time fits an int32 of microseconds from the base. */
+  accepts(timeUs: number): boolean {
+    return this.packets === 0 || (this.packets < maxBatchPackets && Math.abs(timeUs - this.baseUs) <= maxInt32)
+  }
+
+  /**
+   * Adds a flow and returns its index. `addresses` holds two addresses of four words each, in network order as numbers;
+   * `local` says which of the two is the local end: 0 the first, 4 the second.
+   */
+  addFlow(
+    addresses: Int32Array,
+    local: 0 | 4,
+    localPort: number,
+    remotePort: number,
+    protocol: number,
+    vlan: number,
+    tunnel: BatchTunnel | null,
+  ): number {
+    const flow = this.flows++
+    for (let i = 0; i < 4; i++) {
+      this.#flowAddress[flow * 8 + i] = swap32(addresses[local + i]!)
+      this.#flowAddress[flow * 8 + 4 + i] = swap32(addresses[4 - local + i]!)
+    }
+    this.#flowPort[flow * 2] = localPort
+    this.#flowPort[flow * 2 + 1] = remotePort
+    this.#flowProtocol[flow] = protocol
+    this.#flowVlan[flow] = vlan < 0 ? none : vlan
+    this.#flowTunnel[flow] = tunnel ? this.#tunnels.push(tunnel) - 1 : none
+    return flow
+  }
+
+  /** Adds a packet of a flow of this batch; the caller has asked `accepts`. Lengths in bytes, `direction` of directionBits. */
+  addPacket(
+    flow: number,
+    timeUs: number,
+    wireLength: number,
+    ipLength: number,
+    payloadLength: number,
+    tcpFlags: number,
+    direction: number,
+    tcpSequence: number,
+  ): void {
+    const row = this.packets++
+    if (row === 0) this.baseUs = timeUs
+    this.#packetFlow[row] = flow
+    this.#packetTime[row] = timeUs - this.baseUs
+    this.#wireLength[row] = wireLength
+    this.#ipLength[row] = ipLength
+    this.#payloadLength[row] = payloadLength
+    this.#tcpFlags[row] = tcpFlags
+    this.#direction[row] = direction
+    if (tcpFlags & synFlag) this.#synSequence[this.#syns++] = tcpSequence
+  }
+
+  /** The batch so far, copied out; the builder is empty afterwards. */
+  build(header: BatchHeader): PacketBatch {
+    const { packets, flows } = this
+    const batch: PacketBatch = {
+      ...header,
+      base_us: packets === 0 ? header.until_us : this.baseUs,
+      flow_address: copyBytes(this.#flowAddress, flows * 8),
+      flow_port: copyBytes(this.#flowPort, flows * 2),
+      flow_protocol: copyBytes(this.#flowProtocol, flows),
+      flow_vlan: copyBytes(this.#flowVlan, flows),
+      flow_tunnel: copyBytes(this.#flowTunnel, flows),
+      tunnels: this.#tunnels,
+      packet_flow: copyBytes(this.#packetFlow, packets),
+      packet_time: copyBytes(this.#packetTime, packets),
+      packet_wire_length: copyBytes(this.#wireLength, packets),
+      packet_ip_length: copyBytes(this.#ipLength, packets),
+      packet_payload_length: copyBytes(this.#payloadLength, packets),
+      packet_tcp_flags: copyBytes(this.#tcpFlags, packets),
+      packet_direction: copyBytes(this.#direction, packets),
+      syn_sequence: copyBytes(this.#synSequence, this.#syns),
+    }
+    this.packets = 0
+    this.flows = 0
+    this.#syns = 0
+    this.#tunnels = []
+    return batch
+  }
+}
+
+/** A batch's columns as typed arrays, one entry a flow or a packet (units as in packet-batch.avsc). */
+export interface PacketColumns {
+  flows: number
+  packets: number
+  baseUs: number
+  /** 32 bytes a flow: local then remote address, network byte order. */
+  flowAddress: Uint8Array
+  /** Local then remote port. */
+  flowPort: Uint16Array
+  flowProtocol: Uint8Array
+  flowVlan: Uint16Array
+  flowTunnel: Uint16Array
+  packetFlow: Uint16Array
+  packetTime: Int32Array
+  wireLength: Uint32Array
+  ipLength: Uint32Array
+  payloadLength: Uint32Array
+  tcpFlags: Uint8Array
+  direction: Uint8Array
+  synSequence: Uint32Array
+  tunnels: readonly BatchTunnel[]
+  names: readonly FlowName[]
+  dns: readonly DnsAnswer[]
+}
+
+/**
+ * Reads a batch's columns. Throws a RangeError that names the column whose length or content does not fit the others,
+ * so that what reads them later needs no checks.
+ */
+export function readPacketColumns(batch: PacketBatch): PacketColumns {
+  const flows = batch.flow_protocol.length
+  const packets = batch.packet_tcp_flags.length
+  const aligned = (name: keyof PacketBatch, size: number, rows: number) => {
+    const bytes = batch[name] as Uint8Array
+    if (bytes.length !== rows * size)
+      throw new RangeError(`packet-batch.avsc: ${name} expected ${rows * size} bytes, got ${bytes.length}`)
+    return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer
+  }
+  const columns: PacketColumns = {
+    flows,
+    packets,
+    baseUs: batch.base_us,
+    flowAddress: new Uint8Array(aligned('flow_address', 32, flows)),
+    flowPort: new Uint16Array(aligned('flow_port', 4, flows)),
+    flowProtocol: batch.flow_protocol,
+    flowVlan: new Uint16Array(aligned('flow_vlan', 2, flows)),
+    flowTunnel: new Uint16Array(aligned('flow_tunnel', 2, flows)),
+    packetFlow: new Uint16Array(aligned('packet_flow', 2, packets)),
+    packetTime: new Int32Array(aligned('packet_time', 4, packets)),
+    wireLength: new Uint32Array(aligned('packet_wire_length', 4, packets)),
+    ipLength: new Uint32Array(aligned('packet_ip_length', 4, packets)),
+    payloadLength: new Uint32Array(aligned('packet_payload_length', 4, packets)),
+    tcpFlags: batch.packet_tcp_flags,
+    direction: new Uint8Array(aligned('packet_direction', 1, packets)),
+    synSequence: new Uint32Array(aligned('syn_sequence', 4, countSyns(batch.packet_tcp_flags))),
+    tunnels: batch.tunnels,
+    names: batch.names,
+    dns: batch.dns,
+  }
+  for (const flow of columns.packetFlow)
+    if (flow >= flows) throw new RangeError(`packet-batch.avsc: packet_flow names flow ${flow} of ${flows}`)
+  for (const tunnel of columns.flowTunnel)
+    if (tunnel !== none && tunnel >= batch.tunnels.length)
+      throw new RangeError(`packet-batch.avsc: flow_tunnel names tunnel ${tunnel} of ${batch.tunnels.length}`)
+  for (const { packet } of [...batch.names, ...batch.dns])
+    if (packet < 0 || packet >= packets) throw new RangeError(`packet-batch.avsc: names row ${packet} of ${packets}`)
+  return columns
+}
+
+function countSyns(flags: Uint8Array): number {
+  let syns = 0
+  for (let i = 0; i < flags.length; i++) if (flags[i]! & synFlag) syns++
+  return syns
+}
+
+const copyBytes = (column: Int32Array | Uint32Array | Uint16Array | Uint8Array, length: number): Uint8Array =>
+  Buffer.from(column.buffer.slice(0, length * column.BYTES_PER_ELEMENT) as ArrayBuffer)
+
+const swap32 = (word: number) => (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24)
