@@ -91,7 +91,7 @@ function npmPackagesUpToDate() {
 function installNpmPackages() {
   if (npmPackagesUpToDate()) return
   progress('installing npm packages, Node 24 among them (npm ci)')
-  run('npm ci failed', 'npm', ['ci', '--ignore-scripts', '--loglevel=notice', '--no-progress'])
+  run('npm ci failed', 'npm', ['ci', '--ignore-scripts', '--loglevel=error', '--no-progress'])
 }
 
 /** Builds unless the stamp in the build folder holds `key`; a failed build leaves no stamp. */
