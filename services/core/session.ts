@@ -1,0 +1,218 @@
+import { createHash } from 'node:crypto'
+import type { DirectionEvidence, EndReason, LabeledSession, SessionState, SpltEntry } from '#schemas'
+import { addressText } from './address.ts'
+import { communityId } from './community-id.ts'
+import type { SessionFacts } from './session-facts.ts'
+
+/** Packets of a session whose length, direction and gap are kept. */
+export const spltPackets = 32
+
+const protocolNames: Record<number, string> = { 1: 'icmp', 6: 'tcp', 17: 'udp' }
+
+/** tcp, udp, icmp, or the IANA protocol number as text. */
+export const protocolName = (protocol: number): string => protocolNames[protocol] ?? String(protocol)
+
+/** What decides a session's label, kept with it between judgements. */
+export type Judgement = Pick<
+  LabeledSession,
+  'label' | 'stage' | 'confidence' | 'label_final' | 'unknown_cause' | 'evidence'
+>
+
+/** A bidirectional flow of one host (design section 3): counts, times, names, and the label once judged. */
+export class Session {
+  /** Key within the host's session table. */
+  readonly key: string
+  /** Local and remote address, 16 bytes each. */
+  readonly addresses: Uint8Array
+  readonly protocol: number
+  localPort: number
+  remotePort: number
+  /** Microseconds since the epoch, capture clock. `firstSeenUs` is the first packet observed; a packet out of order may be earlier. */
+  readonly firstSeenUs: number
+  firstUs: number
+  lastUs: number
+  packetsOut = 0
+  packetsIn = 0
+  bytesOut = 0
+  bytesIn = 0
+  tcpFlags = 0
+  /** Which ends sent FIN: bit 0 local, bit 1 remote. */
+  finished = 0
+  /** Initial sequence number of each end's SYN; -1 before one is seen. */
+  synOut = -1
+  synIn = -1
+  direction: 'out' | 'in'
+  directionBy: DirectionEvidence
+  readonly firstFromRemote: boolean
+  endReason: EndReason | null = null
+  vlan = -1
+  tunnel: LabeledSession['tunnel'] = null
+  sni: string | null = null
+  alpn: string[] | null = null
+  ja4: string | null = null
+  dnsName: string | null = null
+  peerSessionId: string | null = null
+  captureGap = false
+  splt: SpltEntry[] = []
+  judgement: Judgement | null = null
+  /** Revision that the next record of this session gets. */
+  revision = 0
+  /** Second in which the session table looks at it again. */
+  dueSecond = 0
+  /** When it was last published as open, capture clock; 0 before. */
+  publishedUs = 0
+
+  constructor(
+    key: string,
+    addresses: Uint8Array,
+    protocol: number,
+    localPort: number,
+    remotePort: number,
+    firstUs: number,
+    firstFromRemote: boolean,
+  ) {
+    this.key = key
+    this.addresses = addresses
+    this.protocol = protocol
+    this.localPort = localPort
+    this.remotePort = remotePort
+    this.firstSeenUs = firstUs
+    this.firstUs = firstUs
+    this.lastUs = firstUs
+    this.firstFromRemote = firstFromRemote
+    const byPort = serverByPort(localPort, remotePort, protocol)
+    this.directionBy = byPort === null ? 'first_packet' : 'port'
+    this.direction = (byPort === null ? firstFromRemote : byPort === 'local') ? 'in' : 'out'
+  }
+
+  addPacket(timeUs: number, ipLength: number, tcpFlags: number, fromRemote: boolean): void {
+    if (this.splt.length < spltPackets)
+      this.splt.push({
+        len: fromRemote ? -ipLength : ipLength,
+        gap_us: this.packetsOut + this.packetsIn === 0 ? 0 : timeUs - this.#previousUs,
+      })
+    this.#previousUs = timeUs
+    if (timeUs > this.lastUs) this.lastUs = timeUs
+    else if (timeUs < this.firstUs) this.firstUs = timeUs
+    if (fromRemote) {
+      this.packetsIn++
+      this.bytesIn += ipLength
+    } else {
+      this.packetsOut++
+      this.bytesOut += ipLength
+    }
+    this.tcpFlags |= tcpFlags
+  }
+  #previousUs = 0
+
+  /** A SYN or SYN-ACK tells who opened the session, whatever was guessed before. */
+  openedBy(local: boolean): void {
+    this.direction = local ? 'out' : 'in'
+    this.directionBy = 'syn'
+  }
+
+  get synSeen(): boolean {
+    return this.synOut >= 0 || this.synIn >= 0
+  }
+
+  get localIp(): string {
+    return addressText(this.addresses, 0)
+  }
+
+  get remoteIp(): string {
+    return addressText(this.addresses, 16)
+  }
+
+  /** Derived from host, 5-tuple without direction, and the first packet's time, so that reprocessing makes the same id. */
+  sessionId(hostId: string): string {
+    const { addresses, localPort, remotePort } = this
+    const ends = [
+      Buffer.concat([addresses.subarray(0, 16), portBytes(localPort)]),
+      Buffer.concat([addresses.subarray(16), portBytes(remotePort)]),
+    ].sort(Buffer.compare)
+    return createHash('sha256')
+      .update(`${hostId}\0${this.protocol}\0${this.firstSeenUs}\0`)
+      .update(Buffer.concat(ends))
+      .digest('hex')
+      .slice(0, 32)
+  }
+
+  facts(hostId: string): SessionFacts {
+    return {
+      sessionId: this.sessionId(hostId),
+      proto: protocolName(this.protocol),
+      localIp: this.localIp,
+      localPort: this.localPort,
+      remoteIp: this.remoteIp,
+      remotePort: this.remotePort,
+      firstUs: this.firstUs,
+      lastUs: this.lastUs,
+      direction: this.direction,
+      directionBy: this.directionBy,
+      synSeen: this.synSeen,
+      packetsOut: this.packetsOut,
+      packetsIn: this.packetsIn,
+      tcpFlags: this.tcpFlags,
+      sni: this.sni,
+      ja4: this.ja4,
+      captureGap: this.captureGap,
+    }
+  }
+
+  /** The next revision of this session's record. A bare capture (no host) puts who opened the session at the local end. */
+  toRecord(hostId: string, state: SessionState, judgement: Judgement, agentGap: boolean): LabeledSession {
+    const bare = hostId === ''
+    const swap = bare && this.direction === 'in'
+    const record: LabeledSession = {
+      session_id: this.sessionId(hostId),
+      revision: this.revision++,
+      state,
+      host_id: bare ? null : hostId,
+      proto: protocolName(this.protocol),
+      local_ip: swap ? this.remoteIp : this.localIp,
+      local_port: swap ? this.remotePort : this.localPort,
+      remote_ip: swap ? this.localIp : this.remoteIp,
+      remote_port: swap ? this.localPort : this.remotePort,
+      direction: bare ? 'out' : this.direction,
+      direction_by: this.directionBy,
+      first_us: this.firstUs,
+      last_us: this.lastUs,
+      packets_out: swap ? this.packetsIn : this.packetsOut,
+      packets_in: swap ? this.packetsOut : this.packetsIn,
+      bytes_out: swap ? this.bytesIn : this.bytesOut,
+      bytes_in: swap ? this.bytesOut : this.bytesIn,
+      tcp_flags: this.tcpFlags,
+      end_reason: state === 'open' ? null : this.endReason,
+      community_id: this.#communityId(),
+      vlan: this.vlan < 0 ? null : this.vlan,
+      tunnel: this.tunnel,
+      ...judgement,
+      sni: this.sni,
+      alpn: this.alpn,
+      ja4: this.ja4,
+      dns_name: this.dnsName,
+      peer_session_id: this.peerSessionId,
+      capture_gap: this.captureGap,
+      agent_gap: agentGap,
+      truncated_start: false,
+      splt: swap ? this.splt.map(({ len, gap_us }) => ({ len: -len, gap_us })) : this.splt,
+    }
+    return record
+  }
+
+  #communityId(): string {
+    const { addresses, protocol, localPort, remotePort } = this
+    if (!this.firstFromRemote) return communityId(addresses, protocol, localPort, remotePort)
+    const swapped = Buffer.concat([addresses.subarray(16), addresses.subarray(0, 16)])
+    return communityId(swapped, protocol, remotePort, localPort)
+  }
+}
+
+/** The end whose port is a server's by number: well known (below 1024, RFC 6335) against not; null where the numbers do not tell. */
+function serverByPort(localPort: number, remotePort: number, protocol: number): 'local' | 'remote' | null {
+  if (protocol !== 6 && protocol !== 17) return null
+  if (localPort < 1024 === remotePort < 1024) return null
+  return localPort < 1024 ? 'local' : 'remote'
+}
+
+const portBytes = (port: number) => Buffer.from([port >> 8, port & 0xff])
