@@ -1,0 +1,194 @@
+import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto'
+
+/** A QUIC version whose Initial packets we can open: its salt, HKDF label prefix and number of the Initial type. */
+interface Version {
+  salt: Buffer
+  label: string
+  initialType: number
+}
+
+const V1_SALT = '38762cf7f55934b34d179ae6a4c80cadccbb7f0a'
+const DRAFT_29_SALT = 'afbfec289993d24c9e9786f19c6111e04390a899'
+const DRAFT_23_SALT = 'c3eef712c72ebb5a11a7d2432bb46365bef9f502'
+const V2: Version = {
+  salt: Buffer.from('0dede3def700a6db819381be6e269dcbf9bd2ed9', 'hex'),
+  label: 'quicv2',
+  initialType: 1,
+}
+
+/** Versions by number: RFC 9001 section 5.2, RFC 9369 section 3.3, the drafts, and Facebook's mvfst. */
+const VERSIONS = new Map<number, Version>([
+  [0x00000001, withSalt(V1_SALT)],
+  [0x6b3343cf, V2],
+  [0xff000021, withSalt(V1_SALT)],
+  [0xff000022, withSalt(V1_SALT)],
+  [0xfaceb002, withSalt(DRAFT_23_SALT)],
+])
+for (let draft = 23; draft <= 28; draft++) VERSIONS.set(0xff000000 + draft, withSalt(DRAFT_23_SALT))
+for (let draft = 29; draft <= 32; draft++) VERSIONS.set(0xff000000 + draft, withSalt(DRAFT_29_SALT))
+
+function withSalt(salt: string): Version {
+  return { salt: Buffer.from(salt, 'hex'), label: 'quic', initialType: 0 }
+}
+
+/** Keys of one sender's Initial packets, and the largest packet number opened with them. */
+export interface InitialKeys {
+  key: Buffer
+  iv: Buffer
+  hp: Buffer
+  largestPacketNumber: number
+}
+
+/** Where the parts of a long-header packet are in its datagram (RFC 9000 section 17.2). */
+export interface LongHeader {
+  version: number
+  isInitial: boolean
+  start: number
+  /** Destination connection id. */
+  dcidStart: number
+  dcidEnd: number
+  packetNumberOffset: number
+  /** End of the packet; another one may follow in the datagram. */
+  end: number
+}
+
+/** Cheap first look: a long header of a version whose Initial packets we can open. */
+export function mayBeQuic(data: Uint8Array, from: number, to: number): boolean {
+  return to - from >= 7 && data[from]! >= 0x80 && VERSIONS.has(read32(data, from + 1))
+}
+
+/**
+ * Reads the long header at `from`. Null for a version we do not know, for Retry packets (which have no number, and end
+ * their datagram), and where lengths run past `to`.
+ */
+export function readLongHeader(data: Uint8Array, from: number, to: number): LongHeader | null {
+  if (!mayBeQuic(data, from, to)) return null
+  const number = read32(data, from + 1)
+  const type = (data[from]! >> 4) & 3
+  const initialType = VERSIONS.get(number)!.initialType
+  if (type === (initialType + 3) % 4) return null
+  const isInitial = type === initialType
+  const dcidStart = from + 6
+  const dcidEnd = dcidStart + data[from + 5]!
+  if (dcidEnd - dcidStart > 20 || dcidEnd >= to || data[dcidEnd]! > 20) return null
+  let at = dcidEnd + 1 + data[dcidEnd]!
+  if (isInitial) {
+    const token = readVarint(data, at, to)
+    if (token < 0) return null
+    at += varintLength(data[at]!) + token
+  }
+  const length = readVarint(data, at, to)
+  if (length < 0) return null
+  at += varintLength(data[at]!)
+  if (length < 20 || at + length > to) return null
+  return { version: number, isInitial, start: from, dcidStart, dcidEnd, packetNumberOffset: at, end: at + length }
+}
+
+/** Keys of the client's Initial packets, from the first destination connection id that it chose (RFC 9001 section 5.2). */
+export function clientInitialKeys(version: number, connectionId: Uint8Array): InitialKeys {
+  const { salt, label } = VERSIONS.get(version)!
+  const initial = createHmac('sha256', salt).update(connectionId).digest()
+  const client = expandLabel(initial, 'client in', 32)
+  return {
+    key: expandLabel(client, `${label} key`, 16),
+    iv: expandLabel(client, `${label} iv`, 12),
+    hp: expandLabel(client, `${label} hp`, 16),
+    largestPacketNumber: -1,
+  }
+}
+
+/** HKDF-Expand-Label of RFC 8446 section 7.1 with an empty context; at most 32 bytes, so one HMAC block is enough. */
+function expandLabel(secret: Buffer, label: string, length: number): Buffer {
+  const name = `tls13 ${label}`
+  const info = Buffer.from(`\0${String.fromCharCode(length, name.length)}${name}\0\x01`, 'latin1')
+  return createHmac('sha256', secret).update(info).digest().subarray(0, length)
+}
+
+/** Removes header and packet protection of an Initial packet (RFC 9001 section 5); null where the keys do not open it. */
+export function openInitial(data: Uint8Array, header: LongHeader, keys: InitialKeys): Buffer | null {
+  const offset = header.packetNumberOffset
+  const mask = createCipheriv('aes-128-ecb', keys.hp, null).update(data.subarray(offset + 4, offset + 20))
+  const firstByte = data[header.start]! ^ (mask[0]! & 0x0f)
+  const numberLength = (firstByte & 3) + 1
+  const additional = Buffer.from(data.subarray(header.start, offset + numberLength))
+  additional[0] = firstByte
+  let truncated = 0
+  for (let i = 0; i < numberLength; i++) {
+    const byte = data[offset + i]! ^ mask[1 + i]!
+    additional[additional.length - numberLength + i] = byte
+    truncated = truncated * 256 + byte
+  }
+  const number = fullPacketNumber(truncated, 256 ** numberLength, keys.largestPacketNumber)
+  const nonce = Buffer.from(keys.iv)
+  for (let i = 0, rest = number; i < 8; i++, rest = Math.floor(rest / 256)) nonce[11 - i]! ^= rest % 256
+  const decipher = createDecipheriv('aes-128-gcm', keys.key, nonce)
+  decipher.setAAD(additional)
+  decipher.setAuthTag(data.subarray(header.end - 16, header.end))
+  const payload = decipher.update(data.subarray(offset + numberLength, header.end - 16))
+  try {
+    decipher.final()
+  } catch {
+    return null
+  }
+  keys.largestPacketNumber = Math.max(keys.largestPacketNumber, number)
+  return payload
+}
+
+/** RFC 9000 appendix A.3: the number nearest to the next expected one that ends in the bytes sent. */
+function fullPacketNumber(truncated: number, window: number, largest: number): number {
+  const expected = largest + 1
+  const candidate = expected - (expected % window) + truncated
+  if (candidate <= expected - window / 2) return candidate + window
+  if (candidate > expected + window / 2 && candidate >= window) return candidate - window
+  return candidate
+}
+
+/**
+ * Calls `crypto` with offset, start and end of each CRYPTO frame of an opened Initial packet (RFC 9000 section 19.6).
+ * Only the frame types that Initial packets may hold are known; anything else ends the walk.
+ */
+export function forEachCryptoFrame(
+  payload: Uint8Array,
+  crypto: (offset: number, from: number, to: number) => void,
+): void {
+  let at = 0
+  const end = payload.length
+  const varint = () => {
+    const value = readVarint(payload, at, end)
+    at = value < 0 ? end : at + varintLength(payload[at]!)
+    return value
+  }
+  while (at < end) {
+    const type = payload[at++]!
+    if (type === 0x02 || type === 0x03) {
+      varint()
+      varint()
+      for (let ranges = 2 * varint() + 1; ranges > 0 && at < end; ranges--) varint()
+      for (let counts = type === 0x03 ? 3 : 0; counts > 0; counts--) varint()
+    } else if (type === 0x06) {
+      const offset = varint()
+      const length = varint()
+      if (offset < 0 || length < 0 || at + length > end) return
+      crypto(offset, at, at + length)
+      at += length
+    } else if (type > 0x01) return
+  }
+}
+
+/** RFC 9000 section 16; -1 where the bytes end first. Values beyond 2^53 lose precision, and fail every length check. */
+function readVarint(data: Uint8Array, at: number, to: number): number {
+  if (at >= to) return -1
+  const length = varintLength(data[at]!)
+  if (at + length > to) return -1
+  let value = data[at]! & 0x3f
+  for (let i = 1; i < length; i++) value = value * 256 + data[at + i]!
+  return value
+}
+
+function varintLength(firstByte: number): number {
+  return 1 << (firstByte >> 6)
+}
+
+function read32(data: Uint8Array, at: number): number {
+  return ((data[at]! << 24) | (data[at + 1]! << 16) | (data[at + 2]! << 8) | data[at + 3]!) >>> 0
+}
