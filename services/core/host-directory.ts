@@ -1,0 +1,40 @@
+import type { Host } from '#schemas'
+
+/** Which address belongs to which monitored host, and when; filled from the hosts topic. */
+export class HostDirectory {
+  readonly #owners = new Map<string, { hostId: string; sinceUs: number; untilUs: number }[]>()
+  readonly #hosts = new Map<string, Host>()
+  /** Goes up with every change, so that what was derived from the directory can be derived again. */
+  version = 0
+
+  /** Takes a host's newest record in place of the one before. */
+  apply(host: Host): void {
+    if (JSON.stringify(this.#hosts.get(host.host_id)?.addresses) === JSON.stringify(host.addresses)) return
+    this.version++
+    this.#hosts.set(host.host_id, host)
+    this.#owners.clear()
+    for (const { host_id: hostId, addresses } of this.#hosts.values())
+      for (const { ip, since_us, until_us } of addresses) {
+        const spans = this.#owners.get(ip) ?? []
+        spans.push({
+          hostId,
+          sinceUs: since_us ?? Number.NEGATIVE_INFINITY,
+          untilUs: until_us ?? Number.POSITIVE_INFINITY,
+        })
+        this.#owners.set(ip, spans)
+      }
+  }
+
+  get size(): number {
+    return this.#hosts.size
+  }
+
+  /** The host that had this address at that time; where no span holds it, the one nearest in time: clocks differ. */
+  hostOf(ip: string, timeUs: number): string | null {
+    const spans = this.#owners.get(ip)
+    if (!spans) return null
+    const distance = (span: { sinceUs: number; untilUs: number }) =>
+      Math.max(span.sinceUs - timeUs, timeUs - span.untilUs, 0)
+    return spans.reduce((best, span) => (distance(span) < distance(best) ? span : best)).hostId
+  }
+}
