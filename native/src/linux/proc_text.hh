@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+/** Readers of the text that /proc gives. Any text is safe; what does not fit gives nothing. */
+namespace proclabel {
+
+/** What /proc/PID/stat tells. */
+struct ProcessStat {
+  /** The name between the parentheses: at most 15 bytes, of the process's own choice. */
+  std::string_view command;
+  int32_t parent_pid = 0;
+  /** Since boot, in clock ticks. */
+  uint64_t start_ticks = 0;
+};
+
+std::optional<ProcessStat> parse_stat(std::string_view text);
+
+/** The inode in `socket:[123]`; 0 for the link of anything else. */
+uint32_t parse_socket_link(std::string_view link);
+
+/** The 64 hex digits by which docker, containerd, CRI-O and podman name a container's cgroup; empty without one. */
+std::string_view container_id(std::string_view cgroup_text);
+
+/** The service unit that systemd started the process in, such as `ssh.service`; empty without one. */
+std::string_view systemd_unit(std::string_view cgroup_text);
+
+/** The path of an executable without the mark that Linux puts behind a deleted one. */
+std::string_view executable_path(std::string_view link);
+
+/** The part behind the last slash. */
+std::string_view base_name(std::string_view path);
+
+}  // namespace proclabel

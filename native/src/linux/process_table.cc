@@ -1,0 +1,207 @@
+#include "linux/process_table.hh"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <climits>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include "linux/clock.hh"
+#include "linux/proc_text.hh"
+#include "linux/system_error.hh"
+
+namespace proclabel {
+namespace {
+
+class Folder {
+ public:
+  Folder(int parent, const char* name) : fd(openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {}
+  ~Folder() {
+    if (fd >= 0) close(fd);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  const int fd;
+};
+
+std::string read_link(int folder, const char* name) {
+  char target[PATH_MAX];
+  const ssize_t length = readlinkat(folder, name, target, sizeof target);
+  return std::string(target, length < 0 ? 0 : length);
+}
+
+/** The beginning of a small file of /proc; empty when it cannot be read. */
+std::string read_text(int folder, const char* name) {
+  const int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return {};
+  char text[8192];
+  const ssize_t length = read(fd, text, sizeof text);
+  close(fd);
+  return std::string(text, length < 0 ? 0 : length);
+}
+
+/** The number that a name of /proc or /proc/PID/fd is; -1 for any other name. */
+int to_number(const char* name) {
+  int number = -1;
+  const char* end = name + strlen(name);
+  const auto result = std::from_chars(name, end, number);
+  return result.ec == std::errc() && result.ptr == end ? number : -1;
+}
+
+}  // namespace
+
+ProcessTable::ProcessTable() : proc_(opendir("/proc")) {
+  if (proc_ == nullptr) throw system_error("cannot read /proc", errno);
+  boot_us_ = clock_us(CLOCK_REALTIME) - clock_us(CLOCK_BOOTTIME);
+  us_per_tick_ = 1'000'000 / sysconf(_SC_CLK_TCK);
+  struct stat self;
+  size_is_count_ = stat("/proc/self/fd", &self) == 0 && self.st_size > 0;
+}
+
+ProcessTable::~ProcessTable() { closedir(proc_); }
+
+void ProcessTable::refresh(const std::unordered_set<uint32_t>& live) {
+  pass_++;
+  rewinddir(proc_);
+  while (const dirent* item = readdir(proc_)) {
+    const int pid = item->d_name[0] >= '0' && item->d_name[0] <= '9' ? to_number(item->d_name) : -1;
+    if (pid < 0) continue;
+    char folder[32];
+    snprintf(folder, sizeof folder, "%d/fd", pid);
+    struct stat status;
+    if (fstatat(dirfd(proc_), folder, &status, 0) < 0) continue;
+    Entry& entry = entries_[pid];
+    entry.seen_in_pass = pass_;
+    if (size_is_count_ && entry.folder_inode == status.st_ino && entry.folder_size == status.st_size) continue;
+    const bool same_process = entry.folder_inode == status.st_ino;
+    entry.folder_inode = status.st_ino;
+    entry.folder_size = status.st_size;
+    read_process(pid, entry, same_process ? &live : nullptr);
+  }
+  std::erase_if(entries_, [this](const auto& item) {
+    const Entry& entry = item.second;
+    if (entry.seen_in_pass == pass_) return false;
+    set_holder(entry, entry.descriptors, false);
+    return true;
+  });
+}
+
+void ProcessTable::read_unchanged(const std::unordered_set<uint32_t>& live, std::unordered_set<uint32_t>& wanted,
+                                  bool everybody) {
+  const auto take_found = [&] { std::erase_if(wanted, [this](uint32_t inode) { return owners_.contains(inode); }); };
+  take_found();
+  for (auto& [pid, entry] : entries_) {
+    if (wanted.empty()) return;
+    if (entry.read_in_pass == pass_ || (!everybody && entry.process == nullptr)) continue;
+    read_process(pid, entry, &live);
+    take_found();
+  }
+}
+
+void ProcessTable::read_next_in_turn() {
+  constexpr size_t descriptors_at_once = 64;
+  std::vector<int> pids;
+  for (const auto& [pid, entry] : entries_) pids.push_back(pid);
+  if (pids.empty()) return;
+  std::sort(pids.begin(), pids.end());
+  auto next = std::upper_bound(pids.begin(), pids.end(), turn_);
+  for (size_t read = 0, done = 0; read < descriptors_at_once && done < pids.size(); done++, next++) {
+    if (next == pids.end()) next = pids.begin();
+    turn_ = *next;
+    Entry& entry = entries_[turn_];
+    read_process(turn_, entry, nullptr);
+    read += entry.descriptors.size() + 1;
+  }
+}
+
+const Owners* ProcessTable::owners(uint32_t inode) const {
+  const auto found = owners_.find(inode);
+  return found == owners_.end() ? nullptr : &found->second;
+}
+
+bool ProcessTable::take_changed() { return std::exchange(changed_, false); }
+
+void ProcessTable::read_process(int pid, Entry& entry, const std::unordered_set<uint32_t>* live) {
+  entry.read_in_pass = pass_;
+  char name[16];
+  snprintf(name, sizeof name, "%d", pid);
+  // Held open, the folder stays that of this process: reading in it fails once the process has ended.
+  const Folder process(dirfd(proc_), name);
+  const int list = openat(process.fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* items = list < 0 ? nullptr : fdopendir(list);
+  fresh_.clear();
+  if (items != nullptr) {
+    auto known = entry.descriptors.cbegin();
+    while (const dirent* item = readdir(items)) {
+      const int fd = to_number(item->d_name);
+      if (fd < 0) continue;
+      while (known != entry.descriptors.cend() && known->fd < fd) known++;
+      const bool is_known = known != entry.descriptors.cend() && known->fd == fd;
+      if (is_known && live != nullptr && live->contains(known->inode)) {
+        fresh_.push_back(*known);
+        continue;
+      }
+      char target[64];
+      const ssize_t length = readlinkat(dirfd(items), item->d_name, target, sizeof target);
+      if (length > 0) fresh_.push_back({fd, parse_socket_link(std::string_view(target, length))});
+    }
+    closedir(items);
+  } else if (list >= 0) {
+    close(list);
+  }
+  const bool holds_sockets =
+      std::any_of(fresh_.begin(), fresh_.end(), [](const Descriptor& descriptor) { return descriptor.inode != 0; });
+  auto identity = holds_sockets ? read_identity(pid, process.fd) : nullptr;
+  const bool same_identity = identity != nullptr && entry.process != nullptr && *identity == *entry.process;
+  if (same_identity) identity = entry.process;
+  const auto same = [](const Descriptor& a, const Descriptor& b) { return a.fd == b.fd && a.inode == b.inode; };
+  const bool same_descriptors = std::equal(fresh_.begin(), fresh_.end(), entry.descriptors.begin(),
+                                           entry.descriptors.end(), same);
+  if (identity == entry.process && same_descriptors) return;
+  set_holder(entry, entry.descriptors, false);
+  entry.process = identity;
+  entry.descriptors = fresh_;
+  set_holder(entry, entry.descriptors, true);
+}
+
+std::shared_ptr<const Process> ProcessTable::read_identity(int pid, int folder) {
+  const std::string stat_text = read_text(folder, "stat");
+  const auto stat = parse_stat(stat_text);
+  if (!stat) return nullptr;  // It ended meanwhile.
+  auto process = std::make_shared<Process>();
+  process->pid = pid;
+  process->parent_pid = stat->parent_pid;
+  process->start_us = boot_us_ + static_cast<int64_t>(stat->start_ticks) * us_per_tick_;
+  process->path = executable_path(read_link(folder, "exe"));
+  process->name = process->path.empty() ? stat->command : base_name(process->path);
+  const std::string cgroup = read_text(folder, "cgroup");
+  process->container_id = container_id(cgroup);
+  if (const auto unit = systemd_unit(cgroup); !unit.empty()) process->services.emplace_back(unit);
+  return process;
+}
+
+void ProcessTable::set_holder(const Entry& entry, const std::vector<Descriptor>& descriptors, bool holds) {
+  if (entry.process == nullptr) return;
+  for (const Descriptor& descriptor : descriptors) {
+    if (descriptor.inode == 0) continue;
+    changed_ = true;
+    if (holds) {
+      Owners& owners = owners_[descriptor.inode];
+      const auto place = std::lower_bound(owners.begin(), owners.end(), entry.process,
+                                          [](const auto& a, const auto& b) { return a->pid < b->pid; });
+      // A process may hold a socket through several descriptors.
+      if (place == owners.end() || (*place)->pid != entry.process->pid) owners.insert(place, entry.process);
+    } else if (const auto found = owners_.find(descriptor.inode); found != owners_.end()) {
+      std::erase(found->second, entry.process);
+      if (found->second.empty()) owners_.erase(found);
+    }
+  }
+}
+
+}  // namespace proclabel

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "linux/diag_messages.hh"
+
+namespace proclabel {
+
+/** Reads the kernel's TCP and UDP sockets, v4 and v6, of the network namespace it was made in, through NETLINK_SOCK_DIAG. */
+class SockDiag {
+ public:
+  SockDiag();
+  ~SockDiag();
+  SockDiag(const SockDiag&) = delete;
+  SockDiag& operator=(const SockDiag&) = delete;
+
+  /**
+   * Replaces `rows` by all sockets there are. The kernel does not freeze the table meanwhile: a socket that moves in it
+   * may come twice. Throws SourceError.
+   */
+  void dump(std::vector<DiagRow>& rows);
+
+ private:
+  void dump(const void* request, size_t size, Protocol protocol, std::vector<DiagRow>& rows);
+
+  int socket_;
+  uint32_t sequence_ = 0;
+  /** Larger than any answer: the kernel sends at most 32 KiB at a time. */
+  static constexpr size_t buffer_size_ = 64 * 1024;
+  std::unique_ptr<uint8_t[]> buffer_;
+};
+
+}  // namespace proclabel

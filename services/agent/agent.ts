@@ -1,0 +1,140 @@
+import { randomUUID } from 'node:crypto'
+import os from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Topic, TopicRecord } from '#schemas'
+import { HostRecorder } from './host-record.ts'
+import { SnapshotBuilder } from './snapshots.ts'
+import type { SocketSource } from './socket-source.ts'
+
+/** The topics an agent writes. */
+export type AgentTopic = Extract<Topic, 'hosts' | 'socket-snapshots' | 'socket-events'>
+
+/** Takes a record; the records of one agent come one at a time, in order. A rejection ends the agent. */
+export type PublishAgentRecord = <T extends AgentTopic>(topic: T, record: TopicRecord<T>) => Promise<void> | void
+
+export interface AgentOptions {
+  source: SocketSource
+  publish: PublishAgentRecord
+  /** Ends the run: what was read is published, then runAgent resolves. */
+  signal: AbortSignal
+  /** The host's name when not given. */
+  hostId?: string | undefined
+  pollPeriodMs?: number | undefined
+  /** A multiple of the second that a message covers. */
+  keyframePeriodMs?: number | undefined
+  /** Called after every message. */
+  onProgress?: ((statistics: Readonly<AgentStatistics>) => void) | undefined
+}
+
+export interface AgentStatistics {
+  polls: number
+  /** Moments at which a poll was due but the one before, or other work of this process, was still going on. */
+  missedPolls: number
+  messages: number
+  /** Messages that were dropped because the publisher was too far behind; the next one begins with a keyframe. */
+  droppedMessages: number
+  /** Sockets in the table at the last poll. */
+  sockets: number
+}
+
+export const DEFAULT_POLL_PERIOD_MS = 50
+export const DEFAULT_KEYFRAME_PERIOD_MS = 5000
+const MESSAGE_PERIOD_MS = 1000
+/** About a minute of messages. */
+const MAX_WAITING_RECORDS = 64
+
+/**
+ * Polls the source until `signal` aborts and publishes hosts and socket-snapshots. Rejects when a poll or a publish fails.
+ * Closes the source in any case.
+ */
+export async function runAgent(options: AgentOptions): Promise<AgentStatistics> {
+  const { source, signal } = options
+  const hostId = options.hostId ?? os.hostname()
+  const pollPeriodMs = options.pollPeriodMs ?? DEFAULT_POLL_PERIOD_MS
+  const messagesPerKeyframe = Math.max(
+    1,
+    Math.round((options.keyframePeriodMs ?? DEFAULT_KEYFRAME_PERIOD_MS) / MESSAGE_PERIOD_MS),
+  )
+  const snapshots = new SnapshotBuilder(hostId, randomUUID(), messagesPerKeyframe)
+  const host = new HostRecorder(hostId, source.os, pollPeriodMs)
+  const outgoing = new Outgoing(options.publish)
+  const statistics: AgentStatistics = { polls: 0, missedPolls: 0, messages: 0, droppedMessages: 0, sockets: 0 }
+
+  const tellHost = () => {
+    const record = host.next(Date.now() * 1000)
+    if (record !== null) outgoing.send('hosts', record)
+  }
+  const tellSnapshots = () => {
+    statistics.messages++
+    if (!outgoing.send('socket-snapshots', snapshots.take())) {
+      statistics.droppedMessages++
+      snapshots.restart()
+    }
+    options.onProgress?.(statistics)
+  }
+
+  try {
+    tellHost()
+    const startMs = performance.now()
+    for (let slot = 0; !signal.aborted; ) {
+      outgoing.throwIfFailed()
+      const reading = source.poll()
+      snapshots.add(reading)
+      statistics.polls++
+      statistics.sockets = snapshots.socketCount
+      const coveredMs = (reading.monotonicUs - snapshots.waitingSinceUs!) / 1000 + pollPeriodMs
+      // Half a period off: polls come a little late, and the message must not grow by one for that.
+      if (coveredMs > MESSAGE_PERIOD_MS - pollPeriodMs / 2) {
+        tellHost()
+        tellSnapshots()
+      }
+      // The moments are fixed from the start, so that delays do not add up.
+      const next = Math.max(slot + 1, Math.ceil((performance.now() - startMs) / pollPeriodMs))
+      statistics.missedPolls += next - slot - 1
+      slot = next
+      await sleep(startMs + slot * pollPeriodMs - performance.now(), undefined, { signal }).catch(() => {})
+    }
+    if (snapshots.waitingSinceUs !== null) tellSnapshots()
+    await outgoing.drained()
+    return statistics
+  } finally {
+    source.close()
+  }
+}
+
+/** Records on their way to the publisher, in order: polling goes on while it is busy. */
+class Outgoing {
+  readonly #publish: PublishAgentRecord
+  #waiting = 0
+  #last: Promise<void> = Promise.resolve()
+  #failure: { cause: unknown } | null = null
+
+  constructor(publish: PublishAgentRecord) {
+    this.#publish = publish
+  }
+
+  /** False when too many wait already: the record is dropped. */
+  send<T extends AgentTopic>(topic: T, record: TopicRecord<T>): boolean {
+    if (this.#waiting >= MAX_WAITING_RECORDS) return false
+    this.#waiting++
+    this.#last = this.#last
+      .then(() => (this.#failure === null ? this.#publish(topic, record) : undefined))
+      .catch((cause: unknown) => {
+        this.#failure ??= { cause }
+      })
+      .finally(() => {
+        this.#waiting--
+      })
+    return true
+  }
+
+  throwIfFailed(): void {
+    if (this.#failure !== null) throw this.#failure.cause
+  }
+
+  /** Resolves when everything sent was published; rejects with the publisher's error. */
+  async drained(): Promise<void> {
+    await this.#last
+    this.throwIfFailed()
+  }
+}

@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs'
+import os from 'node:os'
+import type { Host, HostAddress } from '#schemas'
+
+const REPEAT_EVERY_US = 60_000_000
+/** Addresses that ended, the oldest forgotten first: privacy addresses come and go for as long as a host is up. */
+const MAX_ENDED = 256
+
+/** All addresses of this host's interfaces, canonical text, without zone. */
+export function readAddresses(): string[] {
+  const all = Object.values(os.networkInterfaces()).flatMap(list => list ?? [])
+  return [...new Set(all.map(({ address }) => address.split('%')[0]!))]
+}
+
+export function readBootId(): string | null {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  } catch {
+    return null
+  }
+}
+
+function readVersion(): string {
+  return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version
+}
+
+/** Who this host is, as a record at the start, whenever its addresses change, and once a minute. */
+export class HostRecorder {
+  readonly #fixed: Omit<Host, 'addresses' | 'updated_us'>
+  readonly #readAddresses: () => string[]
+  #current = new Map<string, HostAddress>()
+  #ended: HostAddress[] = []
+  #checkedUs: number | null = null
+  #toldUs = 0
+
+  constructor(hostId: string, osName: string, pollPeriodMs: number, addresses = readAddresses) {
+    this.#readAddresses = addresses
+    this.#fixed = {
+      host_id: hostId,
+      names: [os.hostname()],
+      os: osName,
+      agent_version: readVersion(),
+      poll_period_us: pollPeriodMs * 1000,
+      boot_id: readBootId(),
+    }
+  }
+
+  /** The record to publish at this moment (host clock, microseconds since the epoch); null while nothing is new. */
+  next(nowUs: number): Host | null {
+    const changed = this.#look(nowUs)
+    if (!changed && nowUs - this.#toldUs < REPEAT_EVERY_US) return null
+    this.#toldUs = nowUs
+    return { ...this.#fixed, addresses: [...this.#ended, ...this.#current.values()], updated_us: nowUs }
+  }
+
+  #look(nowUs: number): boolean {
+    const ips = this.#readAddresses()
+    // An address that is there at the start has been there for an unknown time; a later one since the last look.
+    const sinceUs = this.#checkedUs
+    let changed = sinceUs === null
+    const current = new Map<string, HostAddress>()
+    for (const ip of ips) {
+      const known = this.#current.get(ip)
+      if (known === undefined) changed = true
+      current.set(ip, known ?? { ip, since_us: sinceUs, until_us: null })
+    }
+    for (const [ip, address] of this.#current) {
+      if (current.has(ip)) continue
+      changed = true
+      this.#ended.push({ ...address, until_us: nowUs })
+    }
+    this.#ended = this.#ended.slice(-MAX_ENDED)
+    this.#current = current
+    this.#checkedUs = nowUs
+    return changed
+  }
+}

@@ -1,0 +1,231 @@
+import { constants as bufferConstants } from 'node:buffer'
+import { createReadStream } from 'node:fs'
+import { open, readdir, stat } from 'node:fs/promises'
+import { isIP } from 'node:net'
+import path from 'node:path'
+import { createGunzip } from 'node:zlib'
+import { codecs, type Host, type Poll, type SocketEvent, type TopicRecord } from '#schemas'
+import { InputError } from '#shared/errors.ts'
+import type { AgentTopic } from './agent.ts'
+import { type Line, splitLines } from './lines.ts'
+
+/**
+ * The socket log: what an agent publishes, on disk. JSON Lines in UTF-8, plain or gzip; each line is one record with the
+ * topic it belongs to in front of the fields of the topic's schema:
+ *
+ * ```
+ * {"topic":"hosts","host_id":"desk","names":["desk"],"addresses":[…],…}
+ * {"topic":"socket-snapshots","host_id":"desk","run_id":"…","seq":0,"polls":[…],"processes":[…]}
+ * ```
+ *
+ * Fields that have a default may be left out, and fields that the schema does not know are passed over, so that a log may
+ * be written by hand or by a newer version. One file holds one host and one day (UTC): `HOST-YYYY-MM-DD.jsonl`.
+ */
+export type SocketLogRecord = { [T in AgentTopic]: { topic: T; record: TopicRecord<T> } }[AgentTopic]
+
+/** Why a line of a log was not read. The last two are damage of the file itself. */
+export type SkipReason =
+  | 'line-too-long'
+  | 'not-json'
+  | 'unknown-topic'
+  | 'invalid-record'
+  | 'invalid-address'
+  | 'cut-line'
+  | 'damaged-gzip'
+
+export interface SocketLogCounts {
+  read: number
+  /** Lines that were not read; the rest of a damaged file counts as one. */
+  skipped: Partial<Record<SkipReason, number>>
+  /** The first of them, as file, line and what is wrong with it; null while all is well. */
+  firstProblem: string | null
+}
+
+export interface SocketLog extends AsyncIterable<SocketLogRecord> {
+  readonly counts: SocketLogCounts
+}
+
+/** Longest line that is read, bytes: the keyframe of more than 50,000 sockets. */
+export const MAX_LINE_BYTES = Math.min(32 * 1024 * 1024, bufferConstants.MAX_STRING_LENGTH)
+
+const AGENT_TOPICS: readonly string[] = ['hosts', 'socket-snapshots', 'socket-events'] satisfies AgentTopic[]
+const DETECTION_BYTES = 64 * 1024
+
+/**
+ * Reads logs one after the other: files as given, the logs of a folder by name, so a host's days in order. Holds one line
+ * at a time. Throws InputError for a path that is not there or cannot be read; what is wrong inside a file is counted.
+ */
+export function readSocketLog(paths: string | readonly string[]): SocketLog {
+  const counts: SocketLogCounts = { read: 0, skipped: {}, firstProblem: null }
+  return {
+    counts,
+    [Symbol.asyncIterator]: () => readFiles(typeof paths === 'string' ? [paths] : paths, counts),
+  }
+}
+
+async function* readFiles(paths: readonly string[], counts: SocketLogCounts): AsyncGenerator<SocketLogRecord> {
+  for (const file of await listLogFiles(paths)) {
+    const skip = (reason: SkipReason, line: number, detail: string) => {
+      counts.skipped[reason] = (counts.skipped[reason] ?? 0) + 1
+      counts.firstProblem ??= `${file}, line ${line}: ${detail}`
+    }
+    let number = 0
+    try {
+      for await (const line of splitLines(await openLog(file), MAX_LINE_BYTES)) {
+        number++
+        if (line.text === null) {
+          skip('line-too-long', number, `longer than ${MAX_LINE_BYTES} bytes`)
+          continue
+        }
+        if (line.text.trim() === '') continue
+        const outcome = parseLine(line)
+        if ('reason' in outcome) {
+          skip(outcome.reason, number, outcome.detail)
+        } else {
+          counts.read++
+          yield outcome
+        }
+      }
+    } catch (error) {
+      if (!isZlibError(error)) throw inputError(file, error)
+      skip('damaged-gzip', number + 1, (error as Error).message)
+    }
+  }
+}
+
+/** The log files that the paths mean. Throws InputError. */
+export async function listLogFiles(paths: readonly string[]): Promise<string[]> {
+  const files: string[] = []
+  for (const given of paths) {
+    const status = await stat(given).catch((error: unknown) => {
+      throw inputError(given, error)
+    })
+    if (!status.isDirectory()) {
+      files.push(given)
+      continue
+    }
+    const names = (await readdir(given)).filter(name => /\.jsonl(\.gz)?$/.test(name)).sort()
+    if (names.length === 0)
+      throw new InputError('PROCLABEL_INPUT', `${given} holds no socket log (*.jsonl, *.jsonl.gz)`)
+    files.push(...names.map(name => path.join(given, name)))
+  }
+  return files
+}
+
+/**
+ * What a file holds, by its first line: `socket-log`, `other-json` (lines of JSON that are not ours, such as an event log),
+ * `empty`, or `unknown`. Throws InputError.
+ */
+export async function detectLog(file: string): Promise<'socket-log' | 'other-json' | 'empty' | 'unknown'> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  try {
+    for await (const chunk of await openLog(file)) {
+      chunks.push(chunk)
+      bytes += chunk.length
+      if (bytes >= DETECTION_BYTES) break
+    }
+  } catch (error) {
+    if (!isZlibError(error)) throw inputError(file, error)
+  }
+  const text = Buffer.concat(chunks).toString().trimStart()
+  if (text === '') return 'empty'
+  if (/^\{\s*"topic"\s*:\s*"(hosts|socket-snapshots|socket-events)"/.test(text)) return 'socket-log'
+  try {
+    const value: unknown = JSON.parse(text.split('\n', 1)[0]!)
+    return isObject(value) ? (AGENT_TOPICS.includes(value.topic as string) ? 'socket-log' : 'other-json') : 'unknown'
+  } catch {
+    return text.startsWith('{"') && bytes >= DETECTION_BYTES ? 'other-json' : 'unknown'
+  }
+}
+
+/** The file's bytes, gunzipped when they begin as gzip does, whatever the file's name. */
+async function openLog(file: string): Promise<AsyncIterable<Buffer>> {
+  const handle = await open(file)
+  try {
+    const magic = Buffer.alloc(2)
+    await handle.read(magic, 0, 2, 0)
+    if (magic.readUInt16BE() !== 0x1f8b) return handle.createReadStream({ start: 0 })
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+  await handle.close()
+  const gunzip = createGunzip()
+  return createReadStream(file)
+    .on('error', error => gunzip.destroy(error))
+    .pipe(gunzip)
+}
+
+type Skip = { reason: SkipReason; detail: string }
+
+function parseLine({ text, ended }: Line): SocketLogRecord | Skip {
+  let value: unknown
+  try {
+    value = JSON.parse(text!)
+  } catch (error) {
+    return { reason: ended ? 'not-json' : 'cut-line', detail: (error as Error).message }
+  }
+  if (!isObject(value)) return { reason: 'not-json', detail: 'not an object' }
+  const topic = value.topic as AgentTopic
+  if (!AGENT_TOPICS.includes(topic)) return { reason: 'unknown-topic', detail: `topic ${JSON.stringify(topic)}` }
+  const line = toRecord(topic, value)
+  if ('reason' in line) return line
+  const wrong = findInvalidAddress(line)
+  return wrong === null ? line : { reason: 'invalid-address', detail: wrong }
+}
+
+/** Through the codec and back: only the schema's fields, all of them there, each of its type. */
+function toRecord(topic: AgentTopic, value: unknown): SocketLogRecord | Skip {
+  const codec = codecs[topic]
+  try {
+    const assert: (record: unknown) => void = codec.assert
+    assert(value)
+    return { topic, record: codec.decode(codec.encode(value as never)) } as SocketLogRecord
+  } catch (error) {
+    return { reason: 'invalid-record', detail: (error as Error).message.slice(0, 500) }
+  }
+}
+
+interface Ends {
+  local_ip: string | null
+  local_port: number | null
+  remote_ip: string | null
+  remote_port: number | null
+}
+
+/** Text that is no address, or a number that is no port, is a string or an int to the schema. */
+function findInvalidAddress({ topic, record }: SocketLogRecord): string | null {
+  if (topic === 'hosts') return findInvalid((record as Host).addresses, ({ ip }) => isIP(ip) !== 0)
+  if (topic === 'socket-events') return findInvalid((record as { events: SocketEvent[] }).events, areEnds)
+  for (const poll of (record as { polls: Poll[] }).polls) {
+    const wrong = findInvalid(poll.opened, areEnds)
+    if (wrong !== null) return wrong
+  }
+  return null
+}
+
+function findInvalid<T>(list: readonly T[], isValid: (item: T) => boolean): string | null {
+  const wrong = list.find(item => !isValid(item))
+  return wrong === undefined ? null : JSON.stringify(wrong).slice(0, 500)
+}
+
+const areEnds = (ends: Ends): boolean =>
+  isIpOrNull(ends.local_ip) &&
+  isIpOrNull(ends.remote_ip) &&
+  isPortOrNull(ends.local_port) &&
+  isPortOrNull(ends.remote_port)
+const isIpOrNull = (ip: string | null): boolean => ip === null || isIP(ip) !== 0
+const isPortOrNull = (port: number | null): boolean => port === null || (port >= 0 && port <= 65535)
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const isZlibError = (error: unknown): boolean => /^Z_/.test((error as NodeJS.ErrnoException).code ?? '')
+
+function inputError(file: string, error: unknown): InputError {
+  if (error instanceof InputError) return error
+  const { code, message } = error as NodeJS.ErrnoException
+  const why = code === 'ENOENT' ? 'there is no such file' : code === 'EACCES' ? 'no permission to read it' : message
+  return new InputError('PROCLABEL_INPUT', `socket log ${file}: ${why}`, error)
+}

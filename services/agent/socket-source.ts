@@ -1,0 +1,29 @@
+import type { Process, Socket } from '#schemas'
+
+/** One reading of a host's socket table, as the difference to the reading before. */
+export interface SocketReading {
+  /** When it began: host wall clock since the epoch and monotonic clock, microseconds. */
+  timeUs: number
+  monotonicUs: number
+  durationUs: number
+  /** New sockets, and those whose state, ends or owners changed. */
+  opened: Socket[]
+  /** Ids that are gone. */
+  closed: number[]
+  /** Every process that is an owner in `opened`, as it is now: an exec changes the name but not the identity. */
+  processes: Process[]
+}
+
+/**
+ * Where sockets come from on a live host: one adapter an operating system. What an agent wrote down earlier comes back
+ * through `readSocketLog`, in the records that `runAgent` publishes.
+ */
+export interface SocketSource {
+  readonly os: string
+  /** What this source cannot see, in a sentence for the user; null when it sees all. */
+  readonly restriction: string | null
+  /** The difference since the last call; the first one opens every socket there is. Throws ProclabelError. */
+  poll: () => SocketReading
+  /** Gives back what the system holds for it. Not to be polled after. */
+  close: () => void
+}
