@@ -192,6 +192,7 @@ export class WireNames {
       this.dropped.flowBytes++
       this.letGo(side)
       this.next[side] = sequence + packet.payloadLength
+      this.sides[side]! |= POSITION_KNOWN
     } else if (found !== null) return this.decideHello(flow, found, 'tls')
     else if (search.done && ((this.sides[side]! & POSITION_KNOWN) !== 0 || looked > KEPT_WITHOUT_SYN)) {
       this.next[side] = search.next
