@@ -1,0 +1,27 @@
+import type { FrameBlock } from '../packet-source.ts'
+
+export const BLOCK_FRAMES = 4096
+
+/** Larger than any frame: what tcpdump and Wireshark call the maximum snap length. */
+export const MAX_FRAME_BYTES = 262_144
+
+/** The columns that a reader fills, record by record. */
+export class FrameColumns implements FrameBlock {
+  count = 0
+  data: Uint8Array = new Uint8Array(0)
+  readonly offset = new Int32Array(BLOCK_FRAMES)
+  readonly captured = new Int32Array(BLOCK_FRAMES)
+  readonly wireLength = new Int32Array(BLOCK_FRAMES)
+  readonly timeUs = new Float64Array(BLOCK_FRAMES)
+  readonly linkType = new Uint16Array(BLOCK_FRAMES)
+
+  /** A record may claim less on the wire than it holds, or more than any frame can have: it is made plausible. */
+  add(timeUs: number, offset: number, captured: number, wireLength: number, linkType: number): void {
+    const i = this.count++
+    this.timeUs[i] = timeUs
+    this.offset[i] = offset
+    this.captured[i] = captured
+    this.wireLength[i] = Math.max(captured, Math.min(wireLength, 0x7fffffff))
+    this.linkType[i] = linkType
+  }
+}

@@ -1,0 +1,122 @@
+import { u16, u32, u32le } from './bytes.ts'
+import { CISCO_HDLC, type Cursor, ETHERNET, IP, IPV4, IPV6, LLC, PPP, PPPOE, STOP } from './cursor.ts'
+import { layerOfEthertype } from './ethernet.ts'
+
+/** Reads the link-layer header of a frame as its capture names it (LINKTYPE_ value); answers with the next layer. */
+export function readLink(c: Cursor, linkType: number): number {
+  switch (linkType) {
+    case 1:
+      return ETHERNET
+    case 0:
+    case 108:
+      return readLoopback(c)
+    case 9:
+    case 50:
+      return PPP
+    case 10:
+      return readFddi(c)
+    case 12:
+    case 14:
+    case 101:
+      return IP
+    case 228:
+      return IPV4
+    case 229:
+      return IPV6
+    case 51:
+      return PPPOE
+    case 104:
+      return CISCO_HDLC
+    case 113:
+      return readLinuxCooked(c)
+    case 276:
+      return readLinuxCooked2(c)
+    case 239:
+      return readNflog(c)
+    // 149 is DLT_USER2, which macOS wrote for PKTAP.
+    case 149:
+    case 258:
+      return readPktap(c)
+    default:
+      return c.stop('unsupported-link-type')
+  }
+}
+
+/** BSD null and loopback: an address family of four bytes, in the byte order of the machine that captured. */
+function readLoopback(c: Cursor): number {
+  if (!c.has(4)) return STOP
+  const little = u32le(c.data, c.offset)
+  const family = little > 0xffff ? u32(c.data, c.offset) : little
+  c.offset += 4
+  if (family === 2) return IPV4
+  // AF_INET6 of NetBSD and OpenBSD, FreeBSD, macOS.
+  if (family === 24 || family === 28 || family === 30) return IPV6
+  return layerOfEthertype(family)
+}
+
+/** FDDI: frame control and two addresses; frame controls 0x50 to 0x57 announce LLC. */
+function readFddi(c: Cursor): number {
+  if (!c.has(13)) return STOP
+  const isLlc = (c.data[c.offset]! & 0xf8) === 0x50
+  c.offset += 13
+  return isLlc ? LLC : STOP
+}
+
+function readLinuxCooked(c: Cursor): number {
+  if (!c.has(16)) return STOP
+  const protocol = u16(c.data, c.offset + 14)
+  c.offset += 16
+  return layerOfLinuxProtocol(protocol)
+}
+
+function readLinuxCooked2(c: Cursor): number {
+  if (!c.has(20)) return STOP
+  const protocol = u16(c.data, c.offset)
+  c.offset += 20
+  return layerOfLinuxProtocol(protocol)
+}
+
+/** Linux's own numbers (ETH_P_ALL, ETH_P_802_2, ETH_P_PPP_MP) are below the EtherTypes. */
+function layerOfLinuxProtocol(protocol: number): number {
+  if (protocol === 3) return ETHERNET
+  if (protocol === 4) return LLC
+  return protocol === 7 ? PPP : layerOfEthertype(protocol)
+}
+
+const NFLOG_PAYLOAD = 9
+
+/** Netfilter log: family, version, resource id, then attributes whose lengths are in the capturing machine's byte order. */
+function readNflog(c: Cursor): number {
+  if (!c.has(4)) return STOP
+  const family = c.data[c.offset]!
+  c.offset += 4
+  while (c.has(4)) {
+    const { data, offset } = c
+    // Types are small: of the two bytes of the type, the one that is zero is the upper one.
+    const bigEndian = data[offset + 2] === 0 && data[offset + 3] !== 0
+    const length = bigEndian ? u16(data, offset) : data[offset]! | (data[offset + 1]! << 8)
+    const type = bigEndian ? u16(data, offset + 2) : data[offset + 2]! | (data[offset + 3]! << 8)
+    if (length < 4) return c.stop('bad-header-length')
+    if ((type & 0x7fff) === NFLOG_PAYLOAD) {
+      c.limit(offset + length)
+      c.offset += 4
+      if (family === 2) return IPV4
+      return family === 10 ? IPV6 : STOP
+    }
+    c.offset += (length + 3) & ~3
+  }
+  return STOP
+}
+
+/** macOS packet tap: a little-endian header that says its own length and the link type of the frame behind it. */
+function readPktap(c: Cursor): number {
+  if (!c.has(12)) return STOP
+  const length = u32le(c.data, c.offset)
+  const type = u32le(c.data, c.offset + 4)
+  const linkType = u32le(c.data, c.offset + 8)
+  if (type !== 1 || linkType === 149 || linkType === 258) return STOP
+  if (length < 12) return c.stop('bad-header-length')
+  if (!c.has(length)) return STOP
+  c.offset += length
+  return readLink(c, linkType)
+}
