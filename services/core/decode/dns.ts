@@ -1,3 +1,5 @@
+import { addressText } from '../address.ts'
+
 /** An A, AAAA or CNAME record of a DNS message. */
 export interface DnsRecord {
   section: 'answer' | 'authority' | 'additional'
@@ -120,7 +122,7 @@ export function dnsAnswers(message: DnsMessage): DnsAnswer[] {
 function readValue(bytes: Uint8Array, type: DnsRecord['type'], from: number, to: number): string | null {
   if (type === 'CNAME') return readName(bytes, from)
   if (to - from !== (type === 'A' ? 4 : 16)) return null
-  return type === 'A' ? bytes.subarray(from, to).join('.') : ipv6Text(bytes, from)
+  return type === 'A' ? bytes.subarray(from, to).join('.') : addressText(bytes, from)
 }
 
 /** Where the name at `at` ends in place, pointers not followed; -1 where it runs out of the message. */
@@ -166,28 +168,6 @@ function labelText(bytes: Uint8Array, from: number, to: number): string {
     else text += `\\${String(byte).padStart(3, '0')}`
   }
   return text
-}
-
-/** RFC 5952: lower case, no leading zeros, the longest run of two or more zero groups (the first of equals) as `::`. */
-function ipv6Text(bytes: Uint8Array, from: number): string {
-  const groups = Array.from({ length: 8 }, (_, i) => read16(bytes, from + 2 * i))
-  if (groups.slice(0, 5).every(group => group === 0) && groups[5] === 0xffff) {
-    return bytes.subarray(from + 12, from + 16).join('.')
-  }
-  let start = -1
-  let longest = 1
-  for (let i = 0; i < 8; i++) {
-    let end = i
-    while (end < 8 && groups[end] === 0) end++
-    if (end - i > longest) {
-      start = i
-      longest = end - i
-    }
-    if (end > i) i = end
-  }
-  const text = groups.map(group => group.toString(16))
-  if (start < 0) return text.join(':')
-  return `${text.slice(0, start).join(':')}::${text.slice(start + longest).join(':')}`
 }
 
 function read16(bytes: Uint8Array, at: number): number {
