@@ -1,0 +1,88 @@
+import type { Stage } from '#schemas'
+import type { MatchConstants } from './constants.ts'
+import type { SessionFacts } from './session-facts.ts'
+
+export type InferringStage = Exclude<Stage, 'A'>
+
+/** How often a stage was right on sessions that stage A knows. Absolute counts: sums over hosts are sums of these. */
+export interface ShadowScore {
+  stage: InferringStage
+  /** Duration class, protocol and direction, as `brief tcp out`. */
+  stratum: string
+  right: number
+  total: number
+  /** The same for sessions that events saw and polls missed. */
+  missedRight: number
+  missedTotal: number
+}
+
+/** Normal quantile of a two-sided interval of 95 %. */
+const z95 = 1.959964
+
+/** Lower end of the Wilson score interval (E. B. Wilson, 1927) at 95 %; 0 without samples. */
+export function wilsonLowerBound(right: number, total: number): number {
+  if (total === 0) return 0
+  const share = right / total
+  const z2 = z95 * z95
+  const middle = share + z2 / (2 * total)
+  const spread = z95 * Math.sqrt((share * (1 - share) + z2 / (4 * total)) / total)
+  return Math.max(0, (middle - spread) / (1 + z2 / total))
+}
+
+/** Sessions of one kind: stages are right about some kinds more often than about others. */
+export function stratumOf(facts: SessionFacts, constants: MatchConstants): string {
+  const duration = facts.lastUs - facts.firstUs < constants.briefUs ? 'brief' : 'lasting'
+  return `${duration} ${facts.proto} ${facts.direction}`
+}
+
+/**
+ * Shadow scores of one host. Sessions that events saw and polls missed resemble the ones that stage A misses: once there are
+ * enough of them they alone count, before that all do.
+ */
+export class ShadowScores {
+  readonly #constants: MatchConstants
+  readonly #scores = new Map<string, ShadowScore>()
+
+  constructor(constants: MatchConstants) {
+    this.#constants = constants
+  }
+
+  add(stage: InferringStage, facts: SessionFacts, isRight: boolean, missedByPolls: boolean): void {
+    const stratum = stratumOf(facts, this.#constants)
+    const key = `${stage} ${stratum}`
+    let score = this.#scores.get(key)
+    if (!score) {
+      score = { stage, stratum, right: 0, total: 0, missedRight: 0, missedTotal: 0 }
+      this.#scores.set(key, score)
+    }
+    score.total++
+    if (isRight) score.right++
+    if (!missedByPolls) return
+    score.missedTotal++
+    if (isRight) score.missedRight++
+  }
+
+  /** Lower bound of the stage's precision on sessions like this one; null below the sample limit. */
+  confidence(stage: InferringStage, facts: SessionFacts): number | null {
+    const counts = this.#counts(stage, facts)
+    return counts ? wilsonLowerBound(counts.right, counts.total) : null
+  }
+
+  /** Measured too often wrong on sessions like this one. */
+  mustAbstain(stage: InferringStage, facts: SessionFacts): boolean {
+    const counts = this.#counts(stage, facts)
+    return counts !== null && counts.right / counts.total < this.#constants.precisionFloor
+  }
+
+  scores(): readonly ShadowScore[] {
+    return [...this.#scores.values()]
+  }
+
+  #counts(stage: InferringStage, facts: SessionFacts): { right: number; total: number } | null {
+    const score = this.#scores.get(`${stage} ${stratumOf(facts, this.#constants)}`)
+    if (!score) return null
+    const { confidenceSamples } = this.#constants
+    if (score.missedTotal >= confidenceSamples) return { right: score.missedRight, total: score.missedTotal }
+    return score.total >= confidenceSamples ? score : null
+  }
+}

@@ -1,0 +1,28 @@
+import type { Label } from '#schemas'
+
+/** Two labels of one program: what they disagree on becomes null. The process name must be the same. */
+export function commonLabel(a: Label, b: Label): Label {
+  return {
+    process: a.process,
+    pid: a.pid === b.pid ? a.pid : null,
+    process_start_us: a.pid === b.pid && a.process_start_us === b.process_start_us ? a.process_start_us : null,
+    path: a.path === b.path ? a.path : null,
+    service: a.service === b.service ? a.service : null,
+    container_id: a.container_id === b.container_id ? a.container_id : null,
+  }
+}
+
+/** The program without the process: all that an inferred label may claim. */
+export function programOf(label: Label): Label {
+  return label.pid === null && label.process_start_us === null ? label : { ...label, pid: null, process_start_us: null }
+}
+
+/** What a stage that infers answers with. */
+export interface Inference {
+  label: Label
+  reason: string
+  /** Sessions or sockets that it rests on. */
+  support: number
+  /** Share of them that named this program; null where the stage needs them all. */
+  share: number | null
+}

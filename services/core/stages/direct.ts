@@ -1,0 +1,223 @@
+import type { Label } from '#schemas'
+import type { MatchConstants } from '../constants.ts'
+import type { HostClocks } from '../host-clocks.ts'
+import { isV4 } from '../ip-text.ts'
+import { type Moment, type OwnershipInterval, sameProcess, users } from '../ownership.ts'
+import type { ProcessExits } from '../process-exits.ts'
+import { commonLabel } from '../program.ts'
+import type { SessionFacts } from '../session-facts.ts'
+import type { Timeline } from '../timeline.ts'
+
+/** What stage A looks at. */
+export interface DirectView {
+  timeline: Timeline
+  clocks: HostClocks
+  exits: ProcessExits
+  constants: MatchConstants
+  pollPeriodUs: number
+  /** Post-processing: an exact 5-tuple may be as far off as clocks are searched for, while the offset is not known. */
+  isLate: boolean
+}
+
+export type DirectMatch =
+  | { kind: 'owner'; label: Label; best: Candidate }
+  | { kind: 'ambiguous'; owners: readonly Label[]; best: Candidate }
+  /** `ownerless`: the socket was seen, its owner never. */
+  | { kind: 'none'; ownerless: OwnershipInterval | null }
+
+/** How the socket's ends fit; less is better. A :: socket takes IPv4 only where no IPv4 socket does. */
+const quality = { exact: 0, bound: 1, wildcard: 2, mappedWildcard: 3 } as const
+
+/** How its time fits; less is better. */
+const fit = { began: 0, inside: 1, edge: 2, near: 3 } as const
+
+export interface Candidate {
+  interval: OwnershipInterval
+  quality: number
+  fit: number
+  /** How far the session's first packet is from the interval, microseconds. */
+  distanceUs: number
+}
+
+const qualityNames = ['exact', 'bound', 'wildcard', 'wildcard'] as const
+
+export function qualityName(candidate: Candidate): string {
+  return qualityNames[candidate.quality]!
+}
+
+export function isExact(candidate: Candidate): boolean {
+  return candidate.quality === quality.exact
+}
+
+/** The socket was there when the session began, not merely near. */
+export function isInside(candidate: Candidate): boolean {
+  return candidate.fit !== fit.near
+}
+
+/**
+ * Stage A: the socket that the session's first packet belongs to. Sockets there at that time come before those that were gone
+ * by then; among them an exact 5-tuple before a bound local address before a wildcard or listener.
+ */
+export function matchDirect(facts: SessionFacts, view: DirectView): DirectMatch {
+  const candidates: Candidate[] = []
+  let ownerless: OwnershipInterval | null = null
+  const consider = (interval: OwnershipInterval, ends: number) => {
+    const time = fitTime(facts, interval, ends === quality.exact, view)
+    if (!time) return
+    if (users(interval.owners).length === 0) ownerless = interval
+    else candidates.push({ interval, quality: ends, ...time })
+  }
+  for (const interval of view.timeline.exact(facts.proto, facts.localPort, facts.remoteIp, facts.remotePort)) {
+    if (interval.localIp === facts.localIp) consider(interval, quality.exact)
+  }
+  for (const interval of view.timeline.unconnected(facts.proto, facts.localPort)) {
+    const ends = fitLocalEnd(facts, interval)
+    if (ends !== null) consider(interval, ends)
+  }
+  if (candidates.length === 0) return { kind: 'none', ownerless }
+  candidates.sort(compare)
+  return decide(candidates, view.constants.toleranceUs)
+}
+
+function decide(candidates: readonly Candidate[], toleranceUs: number): DirectMatch {
+  const best = candidates[0]!
+  const owners: Label[] = []
+  for (const rival of candidates) {
+    if (isWorse(rival, best, toleranceUs)) break
+    for (const owner of users(rival.interval.owners)) {
+      if (!owners.some(known => sameProcess(known, owner))) owners.push(owner)
+    }
+  }
+  if (owners.some(owner => owner.process !== owners[0]!.process)) return { kind: 'ambiguous', owners, best }
+  return { kind: 'owner', label: owners.reduce(commonLabel), best }
+}
+
+function isNear(candidate: Candidate): number {
+  return candidate.fit === fit.near ? 1 : 0
+}
+
+function compare(a: Candidate, b: Candidate): number {
+  return isNear(a) - isNear(b) || a.quality - b.quality || a.fit - b.fit || a.distanceUs - b.distanceUs
+}
+
+function isWorse(rival: Candidate, best: Candidate, toleranceUs: number): boolean {
+  return rival.quality !== best.quality || rival.fit !== best.fit || rival.distanceUs - best.distanceUs > toleranceUs
+}
+
+function fitLocalEnd(facts: SessionFacts, interval: OwnershipInterval): number | null {
+  // Who opened the session by a SYN of its own did not do it from a listening socket.
+  const opened = facts.directionBy === 'syn' && facts.direction === 'out'
+  if (facts.proto === 'tcp' && opened) return null
+  if (interval.localIp === facts.localIp) return quality.bound
+  const v4 = isV4(facts.localIp)
+  if (interval.localIp === '0.0.0.0') return v4 ? quality.wildcard : null
+  if (interval.localIp !== '::') return null
+  if (!v4) return quality.wildcard
+  return interval.v6Only ? null : quality.mappedWildcard
+}
+
+interface TimeFit {
+  fit: number
+  distanceUs: number
+}
+
+/** How the interval's time fits the session's first packet; null when they are apart. */
+function fitTime(facts: SessionFacts, interval: OwnershipInterval, exact: boolean, view: DirectView): TimeFit | null {
+  return interval.endTold ? fitInterval(facts, interval, exact, view) : fitSighting(facts, interval, exact, view)
+}
+
+function fitInterval(
+  facts: SessionFacts,
+  interval: OwnershipInterval,
+  exact: boolean,
+  view: DirectView,
+): TimeFit | null {
+  const { firstUs, lastUs, synSeen } = facts
+  const from = onCapture(interval.from, facts, exact, view)
+  const end = interval.until ?? processEnd(interval, view)
+  const until = end && onCapture(end, facts, exact, view)
+  if (firstUs >= from.lowUs && (!until || firstUs <= until.highUs)) {
+    if (exact && synSeen && firstUs <= from.highUs) return { fit: fit.began, distanceUs: 0 }
+    const certain = firstUs >= from.highUs && (!until || firstUs <= until.lowUs)
+    return { fit: certain ? fit.inside : fit.edge, distanceUs: 0 }
+  }
+  if (firstUs < from.lowUs) {
+    // The socket may show up after the first packet: at the next poll, or when the handshake is done.
+    const lateUs = lastUs + 2 * view.pollPeriodUs
+    return exact && from.lowUs <= lateUs ? { fit: fit.edge, distanceUs: from.lowUs - firstUs } : null
+  }
+  const goneUs = firstUs - until!.highUs
+  const reachUs = view.constants.snapshotsBack * view.pollPeriodUs
+  return goneUs <= reachUs ? { fit: fit.near, distanceUs: goneUs } : null
+}
+
+/** A log that tells connections alone: its event is a point, and how long it speaks for depends on the session. */
+function fitSighting(
+  facts: SessionFacts,
+  interval: OwnershipInterval,
+  exact: boolean,
+  view: DirectView,
+): TimeFit | null {
+  const { firstUs, lastUs, synSeen, proto } = facts
+  const { constants } = view
+  const fromUs = onCapture(interval.from, facts, exact, view).lowUs
+  const seenUs = onCapture(interval.seen, facts, exact, view).highUs
+  const distanceUs = Math.max(0, fromUs - firstUs, firstUs - seenUs)
+  if (proto === 'tcp' && synSeen && exact) {
+    if (distanceUs > constants.sightingSynReachUs) return null
+    return { fit: distanceUs === 0 ? fit.began : fit.edge, distanceUs }
+  }
+  if (fromUs <= lastUs && seenUs >= firstUs) return { fit: fit.inside, distanceUs }
+  const reachUs = proto === 'tcp' ? constants.sightingTcpReachUs : constants.sightingUdpReachUs
+  if (fromUs > lastUs || firstUs - seenUs > reachUs || hasPassedOn(facts, interval, view)) return null
+  return { fit: fit.near, distanceUs }
+}
+
+/** Whether the owner of a sighting has ended since, or another has been seen on the port. */
+function hasPassedOn(facts: SessionFacts, sighting: OwnershipInterval, view: DirectView): boolean {
+  const { clocks } = view
+  const sinceUs = clocks.toCapture(sighting.seen.clock, sighting.seen.highUs)
+  const end = processEnd(sighting, view)
+  if (end && clocks.toCapture(end.clock, end.highUs) < facts.firstUs) return true
+  return hasOtherOwner(facts, sighting.owners, sinceUs, view)
+}
+
+/** Records of one port that are looked through for another owner; where there are more, there may be one. */
+const recordsLookedThrough = 1_000
+
+/** Whether a process other than these was seen on the session's port between a time and the session's first packet. */
+export function hasOtherOwner(
+  facts: SessionFacts,
+  owners: readonly Label[],
+  sinceUs: number,
+  view: Pick<DirectView, 'timeline' | 'clocks'>,
+): boolean {
+  const records = view.timeline.history(facts.proto, facts.localPort)
+  const oldest = Math.max(0, records.length - recordsLookedThrough)
+  for (let i = records.length - 1; i >= oldest; i--) {
+    const { from, owners: others } = records[i]!
+    const fromUs = view.clocks.toCapture(from.clock, from.highUs)
+    if (fromUs <= sinceUs || fromUs > facts.firstUs) continue
+    if (others.some(other => !owners.some(owner => owner.process === other.process))) return true
+  }
+  return oldest > 0 && view.clocks.toCapture(records[oldest]!.from.clock, records[oldest]!.from.highUs) > sinceUs
+}
+
+/** When the only process that held the socket ended, for a socket whose close nobody told. */
+function processEnd(interval: OwnershipInterval, view: DirectView): Moment | null {
+  const owner = interval.owners[0]
+  return owner && interval.owners.length === 1 && interval.rows === 0 ? view.exits.endOf(owner, interval.from) : null
+}
+
+/** The moment on the capture clock, widened by what clocks may disagree. */
+function onCapture(
+  moment: Moment,
+  facts: SessionFacts,
+  exact: boolean,
+  view: DirectView,
+): { lowUs: number; highUs: number } {
+  const offsetUs = view.clocks.offsetUs(moment.clock, facts.firstUs)
+  const { toleranceUs, offsetSearchUs } = view.constants
+  const slackUs = offsetUs === null && view.isLate && exact ? offsetSearchUs : toleranceUs
+  return { lowUs: moment.lowUs - (offsetUs ?? 0) - slackUs, highUs: moment.highUs - (offsetUs ?? 0) + slackUs }
+}
