@@ -38,6 +38,11 @@ export const MACSEC = 25
 export const VN_TAG = 26
 export const PROVIDER_BACKBONE = 27
 export const IP_IN_IP = 28
+export const FABRIC_PATH = 29
+export const TZSP = 30
+export const AYIYA = 31
+export const LISP = 32
+export const E_TAG = 33
 
 /** Where decoding stands in one frame, and what of it has been decided so far. One object serves all frames. */
 export class Cursor {

@@ -1,7 +1,9 @@
 import { u16 } from './bytes.ts'
 import {
   type Cursor,
+  E_TAG,
   ETHERNET,
+  FABRIC_PATH,
   IP,
   IPV4,
   IPV6,
@@ -40,6 +42,10 @@ export function layerOfEthertype(type: number): number {
       return MACSEC
     case 0x8926:
       return VN_TAG
+    case 0x893f:
+      return E_TAG
+    case 0x8903:
+      return FABRIC_PATH
     case 0x88e7:
       return PROVIDER_BACKBONE
     case 0x8870:
@@ -72,7 +78,7 @@ function typeOrLength(c: Cursor, type: number): number {
   return LLC
 }
 
-/** IEEE 802.2, with the SNAP extension (RFC 1042). */
+/** IEEE 802.2. */
 export function readLlc(c: Cursor): number {
   if (!c.has(3)) return STOP
   const { data, offset } = c
@@ -82,10 +88,16 @@ export function readLlc(c: Cursor): number {
     return IP
   }
   if (dsap !== 0xaa || data[offset + 1] !== 0xaa) return STOP
-  if (!c.has(8)) return STOP
-  const organization = (data[offset + 3]! << 16) | u16(data, offset + 4)
-  const type = u16(data, offset + 6)
-  c.offset += 8
+  c.offset += 3
+  return readSnap(c)
+}
+
+/** Organization and type: RFC 1042, and for frame relay RFC 2427 section 4.1. */
+export function readSnap(c: Cursor): number {
+  if (!c.has(5)) return STOP
+  const organization = (c.data[c.offset]! << 16) | u16(c.data, c.offset + 1)
+  const type = u16(c.data, c.offset + 3)
+  c.offset += 5
   if (organization === 0 || organization === 0x0000f8) return layerOfEthertype(type)
   // RFC 2684 section 5.2: bridged Ethernet; padding of two bytes in front.
   if (organization === 0x0080c2 && (type === 1 || type === 7)) {
@@ -116,6 +128,21 @@ export function readVnTag(c: Cursor): number {
   const type = u16(c.data, c.offset + 4)
   c.offset += 6
   return typeOrLength(c, type)
+}
+
+/** IEEE 802.1BR E-Tag: six bytes, then the next EtherType. */
+export function readETag(c: Cursor): number {
+  if (!c.has(8)) return STOP
+  const type = u16(c.data, c.offset + 6)
+  c.offset += 8
+  return typeOrLength(c, type)
+}
+
+/** Cisco FabricPath: an outer Ethernet header and two bytes of tag around a whole Ethernet frame. */
+export function readFabricPath(c: Cursor): number {
+  if (!c.has(2)) return STOP
+  c.offset += 2
+  return ETHERNET
 }
 
 /** IEEE 802.1ah I-TAG: four bytes of service id and flags, then a whole Ethernet frame. */

@@ -1,8 +1,11 @@
 import { i32 } from './bytes.ts'
 import {
+  AYIYA,
   CISCO_HDLC,
   Cursor,
+  E_TAG,
   ETHERNET,
+  FABRIC_PATH,
   GENEVE,
   GRE,
   GTP_U,
@@ -13,6 +16,7 @@ import {
   IPV6,
   L2TP,
   LATER_FRAGMENT,
+  LISP,
   LLC,
   MACSEC,
   MPLS,
@@ -28,13 +32,24 @@ import {
   STOP,
   TCP,
   TEREDO,
+  TZSP,
   UDP,
   VLAN,
   VN_TAG,
   VXLAN,
   VXLAN_GPE,
 } from './cursor.ts'
-import { readEthernet, readLlc, readMacsec, readNsh, readProviderBackbone, readVlan, readVnTag } from './ethernet.ts'
+import {
+  readETag,
+  readEthernet,
+  readFabricPath,
+  readLlc,
+  readMacsec,
+  readNsh,
+  readProviderBackbone,
+  readVlan,
+  readVnTag,
+} from './ethernet.ts'
 import { Fragments } from './fragments.ts'
 import { readGre } from './gre.ts'
 import { readIp, readIpInIp, readIpv4, readIpv6 } from './ip.ts'
@@ -44,7 +59,18 @@ import type { Packet } from './packet.ts'
 import { readCiscoHdlc, readPpp, readPppoe } from './ppp.ts'
 import type { Reason } from './reason.ts'
 import { readIcmp, readOtherIp, readTcp, readUdp } from './transport.ts'
-import { readGeneve, readGtpU, readL2tp, readMplsInUdp, readTeredo, readVxlan, readVxlanGpe } from './udp-tunnels.ts'
+import {
+  readAyiya,
+  readGeneve,
+  readGtpU,
+  readL2tp,
+  readLisp,
+  readMplsInUdp,
+  readTeredo,
+  readTzsp,
+  readVxlan,
+  readVxlanGpe,
+} from './udp-tunnels.ts'
 
 /** More headers than any network nests; a hostile frame could hold thousands. */
 const MAX_LAYERS = 64
@@ -168,6 +194,16 @@ function read(layer: number, c: Cursor, packet: Packet): number {
       return readMacsec(c)
     case VN_TAG:
       return readVnTag(c)
+    case FABRIC_PATH:
+      return readFabricPath(c)
+    case E_TAG:
+      return readETag(c)
+    case TZSP:
+      return readTzsp(c)
+    case AYIYA:
+      return readAyiya(c)
+    case LISP:
+      return readLisp(c)
     case PROVIDER_BACKBONE:
       return readProviderBackbone(c)
     default:

@@ -1,6 +1,6 @@
 import { u16, u32, u32le } from './bytes.ts'
 import { CISCO_HDLC, type Cursor, ETHERNET, IP, IPV4, IPV6, LLC, PPP, PPPOE, STOP } from './cursor.ts'
-import { layerOfEthertype } from './ethernet.ts'
+import { layerOfEthertype, readSnap } from './ethernet.ts'
 
 /** Reads the link-layer header of a frame as its capture names it (LINKTYPE_ value); answers with the next layer. */
 export function readLink(c: Cursor, linkType: number): number {
@@ -33,6 +33,10 @@ export function readLink(c: Cursor, linkType: number): number {
       return readLinuxCooked2(c)
     case 239:
       return readNflog(c)
+    case 107:
+      return readFrameRelay(c)
+    case 192:
+      return readPpi(c)
     // 149 is DLT_USER2, which macOS wrote for PKTAP.
     case 149:
     case 258:
@@ -108,15 +112,51 @@ function readNflog(c: Cursor): number {
   return STOP
 }
 
+/** Frame relay with the encapsulation of RFC 2427: address of two to four bytes, control, protocol id. */
+function readFrameRelay(c: Cursor): number {
+  let isLast = false
+  while (!isLast) {
+    if (!c.has(1)) return STOP
+    isLast = (c.data[c.offset++]! & 1) === 1
+  }
+  if (!c.has(2)) return STOP
+  const isUnnumbered = c.data[c.offset] === 3
+  // A padding byte may stand in front of the protocol id.
+  if (c.data[c.offset + 1] === 0) c.offset++
+  if (!isUnnumbered || !c.has(2)) return STOP
+  const protocol = c.data[c.offset + 1]!
+  c.offset += 2
+  if (protocol === 0xcc) return IPV4
+  if (protocol === 0x8e) return IPV6
+  return protocol === 0x80 ? readSnap(c) : STOP
+}
+
+/** Per-packet information: its own length, then the link type of the frame behind it, both little-endian. */
+function readPpi(c: Cursor): number {
+  if (!c.has(8)) return STOP
+  const length = c.data[c.offset + 2]! | (c.data[c.offset + 3]! << 8)
+  const linkType = u32le(c.data, c.offset + 4)
+  if (length < 8) return c.stop('bad-header-length')
+  if (!c.has(length)) return STOP
+  c.offset += length
+  return readWrappedLink(c, linkType)
+}
+
 /** macOS packet tap: a little-endian header that says its own length and the link type of the frame behind it. */
 function readPktap(c: Cursor): number {
   if (!c.has(12)) return STOP
   const length = u32le(c.data, c.offset)
   const type = u32le(c.data, c.offset + 4)
   const linkType = u32le(c.data, c.offset + 8)
-  if (type !== 1 || linkType === 149 || linkType === 258) return STOP
+  if (type !== 1) return STOP
   if (length < 12) return c.stop('bad-header-length')
   if (!c.has(length)) return STOP
   c.offset += length
-  return readLink(c, linkType)
+  return readWrappedLink(c, linkType)
+}
+
+/** Wrappers do not nest: a hostile frame could hold thousands, each a call deep. */
+function readWrappedLink(c: Cursor, linkType: number): number {
+  const isWrapper = linkType === 149 || linkType === 192 || linkType === 258
+  return isWrapper ? c.stop('unsupported-link-type') : readLink(c, linkType)
 }

@@ -1,6 +1,19 @@
 /** The outer header of a tunnelled packet: what carried the frame whose TCP or UDP header makes the session. */
 export interface Tunnel {
-  kind: 'gre' | 'erspan' | 'vxlan' | 'geneve' | 'gtp-u' | 'ip-in-ip' | '6in4' | 'teredo' | 'l2tp' | 'mpls-in-udp'
+  kind:
+    | 'gre'
+    | 'erspan'
+    | 'vxlan'
+    | 'geneve'
+    | 'gtp-u'
+    | 'ip-in-ip'
+    | '6in4'
+    | 'teredo'
+    | 'l2tp'
+    | 'mpls-in-udp'
+    | 'tzsp'
+    | 'ayiya'
+    | 'lisp'
   /** Outer addresses in canonical text (RFC 5952 for IPv6). */
   source: string
   destination: string

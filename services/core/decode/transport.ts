@@ -1,15 +1,18 @@
 import { u16, u32 } from './bytes.ts'
 import {
+  AYIYA,
   type Cursor,
   GENEVE,
   GRE,
   GTP_U,
   L2TP,
+  LISP,
   MPLS_IN_UDP,
   OTHER,
   PORTS,
   STOP,
   TEREDO,
+  TZSP,
   VXLAN,
   VXLAN_GPE,
 } from './cursor.ts'
@@ -47,11 +50,14 @@ for (const [port, tunnel] of [
   [1701, L2TP],
   [2152, GTP_U],
   [3544, TEREDO],
+  [4341, LISP],
   [4754, GRE],
   [4789, VXLAN],
   [4790, VXLAN_GPE],
+  [5072, AYIYA],
   [6081, GENEVE],
   [6635, MPLS_IN_UDP],
+  [37008, TZSP],
 ] as const) {
   TUNNEL_OF_PORT[port] = tunnel
 }

@@ -1,5 +1,5 @@
 import { u16, u32 } from './bytes.ts'
-import { type Cursor, ETHERNET, IP, IPV6, MPLS, PPP, STOP } from './cursor.ts'
+import { type Cursor, ETHERNET, IP, IPV4, IPV6, MPLS, PPP, STOP } from './cursor.ts'
 import { layerOfEthertype, layerOfNextProtocol } from './ethernet.ts'
 
 /** RFC 7348: eight bytes, the I flag says that the network id is valid. */
@@ -94,6 +94,51 @@ export function readL2tp(c: Cursor): number {
   c.enterTunnel('l2tp', u16(data, c.offset + (hasLength ? 4 : 2)))
   c.offset += length
   return PPP
+}
+
+/** TaZmen Sniffer Protocol, by which wireless and MikroTik devices mirror frames; only Ethernet is read. */
+export function readTzsp(c: Cursor): number {
+  if (!c.has(4)) return STOP
+  const isEthernet = u16(c.data, c.offset + 2) === 1
+  c.offset += 4
+  while (c.has(1)) {
+    const tag = c.data[c.offset]!
+    c.offset++
+    if (tag === TZSP_END) {
+      c.enterTunnel('tzsp', -1)
+      return isEthernet ? ETHERNET : STOP
+    }
+    if (tag === TZSP_PADDING) continue
+    if (!c.has(1)) return STOP
+    c.offset += 1 + c.data[c.offset]!
+  }
+  return STOP
+}
+
+const TZSP_PADDING = 0
+const TZSP_END = 1
+
+/** draft-massar-v6ops-ayiya: identity and signature in front of IPv6 (operation 1 is forwarding). */
+export function readAyiya(c: Cursor): number {
+  if (!c.has(8)) return STOP
+  const identityBytes = 1 << (c.data[c.offset]! >> 4)
+  const signatureBytes = (c.data[c.offset + 1]! >> 4) * 4
+  const operation = c.data[c.offset + 2]! & 15
+  const nextHeader = c.data[c.offset + 3]!
+  const length = 8 + identityBytes + signatureBytes
+  if (operation !== 1 || !c.has(length)) return STOP
+  c.enterTunnel('ayiya', -1)
+  c.offset += length
+  if (nextHeader === 4) return IPV4
+  return nextHeader === 41 ? IPV6 : STOP
+}
+
+/** RFC 9300 section 5: eight bytes, then IP. */
+export function readLisp(c: Cursor): number {
+  if (!c.has(8)) return STOP
+  c.enterTunnel('lisp', -1)
+  c.offset += 8
+  return IP
 }
 
 /** RFC 7510. */
