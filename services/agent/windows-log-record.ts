@@ -63,10 +63,23 @@ type Fields = Map<string, unknown>
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
+const folded = new Map<string, string>()
+const MAX_FOLDED = 10_000
+
+/** A field's name without case and punctuation: EventID, event_id; ProcessID, ProcessId. Names recur: remembered. */
+function fold(name: string): string {
+  let key = folded.get(name)
+  if (key === undefined) {
+    key = name.toLowerCase().replace(/[^a-z0-9@]/g, '')
+    if (folded.size < MAX_FOLDED) folded.set(name, key)
+  }
+  return key
+}
+
 /**
  * All fields of a record in one table, whatever the collector: NXLog and its like write them flat, Winlogbeat under
- * `winlog` and `winlog.event_data`, evtx exporters under `Event.System` and `Event.EventData`. Names lose case and
- * punctuation (EventID, event_id; ProcessID, ProcessId); the event's own data wins over the header around it.
+ * `winlog` and `winlog.event_data`, evtx exporters under `Event.System` and `Event.EventData`.
+ * The event's own data wins over the header around it.
  */
 function flatten(record: Record<string, unknown>): Fields {
   const winlog = isObject(record.winlog) ? record.winlog : {}
@@ -85,7 +98,7 @@ function flatten(record: Record<string, unknown>): Fields {
     for (const [name, value] of Object.entries(part)) {
       // Old NXLog: this pair is the header's and names the process that logged.
       if (name === 'ProcessID' && typeof value === 'number' && typeof part.ThreadID === 'number') continue
-      fields.set(name.toLowerCase().replace(/[^a-z0-9@]/g, ''), value)
+      fields.set(fold(name), value)
     }
   }
   return fields
