@@ -120,7 +120,6 @@ function buildNative(node) {
   buildOnce('the cap addon', 'node_modules/cap/build', platform, () =>
     run('building the cap addon failed', 'npm', ['rebuild', 'cap', '--foreground-scripts', '--loglevel=notice'], env),
   )
-  if (!existsSync(`${root}native/binding.gyp`)) return progress('native/ has no binding.gyp yet, skipping it')
   const headers = JSON.parse(read('node_modules/node-addon-api/package.json')).version
   buildOnce('the native addon', 'native/build', `${platform}, node-addon-api ${headers}, ${hashSources()}`, () =>
     run(
