@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { type ClientHello, isGrease } from './tls.ts'
 
 const VERSIONS: Readonly<Record<number, string>> = Object.freeze({
@@ -61,5 +61,5 @@ function sortedHex(values: readonly number[]): string {
 }
 
 function shortHash(text: string): string {
-  return text === '' ? '000000000000' : createHash('sha256').update(text).digest('hex').slice(0, 12)
+  return text === '' ? '000000000000' : hash('sha256', text, 'hex').slice(0, 12)
 }

@@ -60,7 +60,7 @@ const SYN = 2
 /** What a segment adds to the bytes looked at, besides its payload. */
 const SEGMENT_COST = 16
 /** Of a flow whose SYN was not seen, so many bytes are kept in case the beginning of a ClientHello comes after them. */
-const KEPT_WITHOUT_SYN = 16 * 1024
+const KEPT_WITHOUT_SYN = 4 * 1024
 
 /** State of a flow direction: `next` holds the sequence number expected; a buffer is in `held`. */
 const POSITION_KNOWN = 1
@@ -176,11 +176,14 @@ export class WireNames {
           start = this.next[side]!
         }
         if (typeof found === 'object') return this.decideHello(flow, found, 'tls')
-        if (found > 0 || (!known && looked <= KEPT_WITHOUT_SYN)) {
+        // Not at the expense of flows that are known to need their buffers.
+        const keeps = !known && looked <= KEPT_WITHOUT_SYN && this.held.size < this.limits.flows / 2
+        if (found > 0 || keeps) {
           search = this.hold(side, new TlsSearch(sequence, this.limits.bytesPerFlow, packet.timeUs))
           if (found > 0) search.expectAt(start)
         } else {
-          if (known && missing + to - from > 0) this.next[side] = sequence + packet.payloadLength
+          if (missing + to - from > 0) this.next[side] = sequence + packet.payloadLength
+          this.sides[side]! |= POSITION_KNOWN
           return null
         }
       }

@@ -2,7 +2,7 @@ import { Reassembly } from './reassembly.ts'
 import { type ClientHello, findClientHello, mayBeginHello, NOT_A_HELLO } from './tls.ts'
 
 /** Bytes 0x16 that begin a segment by chance are soon ruled out; so many real beginnings never stand open at once. */
-const MAX_STARTS = 64
+const MAX_STARTS = 8
 
 /** A place in the stream where a ClientHello may begin, and the bytes from there that it takes to know more. */
 interface Start {
