@@ -140,7 +140,7 @@ export async function detectLog(file: string): Promise<'socket-log' | 'other-jso
 }
 
 /** The file's bytes, gunzipped when they begin as gzip does, whatever the file's name. */
-async function openLog(file: string): Promise<AsyncIterable<Buffer>> {
+export async function openLog(file: string): Promise<AsyncIterable<Buffer>> {
   const handle = await open(file)
   try {
     const magic = Buffer.alloc(2)

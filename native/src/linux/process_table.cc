@@ -105,7 +105,7 @@ void ProcessTable::read_unchanged(const std::unordered_set<uint32_t>& live, std:
 }
 
 void ProcessTable::read_next_in_turn() {
-  constexpr size_t descriptors_at_once = 64;
+  constexpr size_t descriptors_at_once = 64, process_costs = 8;
   std::vector<int> pids;
   for (const auto& [pid, entry] : entries_) pids.push_back(pid);
   if (pids.empty()) return;
@@ -115,8 +115,9 @@ void ProcessTable::read_next_in_turn() {
     if (next == pids.end()) next = pids.begin();
     turn_ = *next;
     Entry& entry = entries_[turn_];
+    if (size_is_count_ && entry.folder_size == 0) continue;  // A thread of the kernel.
     read_process(turn_, entry, nullptr);
-    read += entry.descriptors.size() + 1;
+    read += entry.descriptors.size() + process_costs;
   }
 }
 

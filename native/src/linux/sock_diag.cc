@@ -5,31 +5,47 @@
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <cstdio>
 
 #include "linux/system_error.hh"
 
 namespace proclabel {
 namespace {
 
-constexpr uint32_t all_states = ~0u;
+/** The states of sockets proper: a bound TCP socket without a peer (bit 13) would cost a walk of the bind hash. */
+constexpr uint32_t all_states = 0x1fff;
 
-struct TcpRequest {
+/**
+ * The oldest kind of request: the one that takes AF_UNSPEC, which gives both families in one walk of the hash. A walk costs
+ * more than the sockets found in it.
+ */
+struct BothFamiliesRequest {
   nlmsghdr header;
   inet_diag_req body;
+  nlattr protocol_header;
+  uint32_t protocol;
 };
 
-struct UdpRequest {
+struct OneFamilyRequest {
   nlmsghdr header;
   inet_diag_req_v2 body;
 };
 
+/** Linux 5.9 made INET_DIAG_REQ_PROTOCOL; an older kernel takes the request for one of TCP. */
+bool knows_protocol_attribute() {
+  utsname system;
+  int major = 0, minor = 0;
+  if (uname(&system) < 0 || sscanf(system.release, "%d.%d", &major, &minor) != 2) return false;
+  return major > 5 || (major == 5 && minor >= 9);
+}
+
 }  // namespace
 
-SockDiag::SockDiag() : buffer_(new uint8_t[buffer_size_]) {
+SockDiag::SockDiag() : has_protocol_attribute_(knows_protocol_attribute()), buffer_(new uint8_t[buffer_size_]) {
   socket_ = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
   if (socket_ < 0) throw system_error("cannot open a NETLINK_SOCK_DIAG socket", errno);
 }
@@ -38,26 +54,39 @@ SockDiag::~SockDiag() { close(socket_); }
 
 void SockDiag::dump(std::vector<DiagRow>& rows) {
   rows.clear();
-  // The legacy request gives both families in one walk of the TCP hash, which costs more than the sockets in it.
-  TcpRequest tcp{};
-  tcp.header.nlmsg_len = sizeof tcp;
-  tcp.header.nlmsg_type = TCPDIAG_GETSOCK;
-  tcp.body.idiag_family = AF_UNSPEC;
-  tcp.body.idiag_states = all_states;
-  tcp.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-  tcp.header.nlmsg_seq = ++sequence_;
-  dump(&tcp, sizeof tcp, Protocol::tcp, rows);
-  for (const uint8_t family : {AF_INET, AF_INET6}) {
-    UdpRequest udp{};
-    udp.header.nlmsg_len = sizeof udp;
-    udp.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
-    udp.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    udp.header.nlmsg_seq = ++sequence_;
-    udp.body.sdiag_family = family;
-    udp.body.sdiag_protocol = IPPROTO_UDP;
-    udp.body.idiag_states = all_states;
-    dump(&udp, sizeof udp, Protocol::udp, rows);
+  dump_both_families(Protocol::tcp, rows);
+  if (has_protocol_attribute_) {
+    dump_both_families(Protocol::udp, rows);
+  } else {
+    dump_udp(AF_INET, rows);
+    dump_udp(AF_INET6, rows);
   }
+}
+
+void SockDiag::dump_both_families(Protocol protocol, std::vector<DiagRow>& rows) {
+  BothFamiliesRequest request{};
+  request.header.nlmsg_len = sizeof request;
+  request.header.nlmsg_type = TCPDIAG_GETSOCK;
+  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  request.header.nlmsg_seq = ++sequence_;
+  request.body.idiag_family = AF_UNSPEC;
+  request.body.idiag_states = all_states;
+  request.protocol_header.nla_len = sizeof request.protocol_header + sizeof request.protocol;
+  request.protocol_header.nla_type = INET_DIAG_REQ_PROTOCOL;
+  request.protocol = protocol == Protocol::udp ? IPPROTO_UDP : IPPROTO_TCP;
+  dump(&request, sizeof request, protocol, rows);
+}
+
+void SockDiag::dump_udp(uint8_t family, std::vector<DiagRow>& rows) {
+  OneFamilyRequest request{};
+  request.header.nlmsg_len = sizeof request;
+  request.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  request.header.nlmsg_seq = ++sequence_;
+  request.body.sdiag_family = family;
+  request.body.sdiag_protocol = IPPROTO_UDP;
+  request.body.idiag_states = all_states;
+  dump(&request, sizeof request, Protocol::udp, rows);
 }
 
 void SockDiag::dump(const void* request, size_t size, Protocol protocol, std::vector<DiagRow>& rows) {

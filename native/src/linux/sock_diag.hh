@@ -23,9 +23,12 @@ class SockDiag {
   void dump(std::vector<DiagRow>& rows);
 
  private:
+  void dump_both_families(Protocol protocol, std::vector<DiagRow>& rows);
+  void dump_udp(uint8_t family, std::vector<DiagRow>& rows);
   void dump(const void* request, size_t size, Protocol protocol, std::vector<DiagRow>& rows);
 
   int socket_;
+  const bool has_protocol_attribute_;
   uint32_t sequence_ = 0;
   /** Larger than any answer: the kernel sends at most 32 KiB at a time. */
   static constexpr size_t buffer_size_ = 64 * 1024;

@@ -1,0 +1,73 @@
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "socket_source.hh"
+#include "test.hh"
+
+using namespace proclabel;
+
+namespace {
+
+/** A listening socket on a free port of the loopback interface. */
+class Listener {
+ public:
+  Listener() : fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    if (bind(fd, generic, size) < 0 || listen(fd, 1) < 0 || getsockname(fd, generic, &size) < 0) {
+      throw std::runtime_error("cannot listen");
+    }
+    port = ntohs(address.sin_port);
+  }
+  ~Listener() { close(fd); }
+  const int fd;
+  uint16_t port;
+};
+
+}  // namespace
+
+TEST("a source opens a socket with its owner, says nothing more of it, and closes it") {
+  const auto source = open_socket_source();
+  source->poll();
+  uint64_t id = 0;
+  {
+    const Listener listener;
+    const auto& opened = source->poll().opened;
+    const auto found = std::find_if(opened.begin(), opened.end(), [&](const Socket* socket) {
+      return socket->row.state == State::listen && socket->row.local_port == listener.port;
+    });
+    CHECK(found != opened.end());
+    CHECK_EQUAL((*found)->owners.size(), 1u);
+    CHECK_EQUAL((*found)->owners[0]->pid, getpid());
+    CHECK_EQUAL((*found)->owners[0]->parent_pid, getppid());
+    id = (*found)->id;
+    // Twice around the regular look at all processes.
+    for (int i = 0; i < 50; i++) {
+      const Poll& poll = source->poll();
+      CHECK(std::none_of(poll.opened.begin(), poll.opened.end(), [&](const Socket* socket) { return socket->id == id; }));
+      CHECK(std::find(poll.closed.begin(), poll.closed.end(), id) == poll.closed.end());
+    }
+  }
+  const Poll& poll = source->poll();
+  CHECK(std::find(poll.closed.begin(), poll.closed.end(), id) != poll.closed.end());
+}
+
+TEST("a descriptor that takes another's place is found, though their number stays the same") {
+  const auto source = open_socket_source();
+  auto first = std::make_unique<Listener>();
+  source->poll();
+  first.reset();
+  const Listener second;
+  const auto& opened = source->poll().opened;
+  const auto found = std::find_if(opened.begin(), opened.end(),
+                                  [&](const Socket* socket) { return socket->row.local_port == second.port; });
+  CHECK(found != opened.end());
+  CHECK_EQUAL((*found)->owners.size(), 1u);
+}
