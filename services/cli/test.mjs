@@ -48,8 +48,7 @@ async function step(what, name, args) {
 }
 
 /** A command that counts for itself, in a last line `N passed, N failed`. */
-async function countedStep(what, name, args) {
-  heading(what)
+async function countedStep(name, args) {
   const { status, lastLine } = await command(name, args)
   const counts = /^(\d+) passed, (\d+) failed$/.exec(lastLine)
   if (counts === null) {
@@ -83,7 +82,7 @@ async function captures() {
   }
   const label = 'node services/cli/proclabel.mjs label {capture} --out -'
   const args = [`${folder}/check`, '--cmd', label, '--explained', 'services/e2e/explained.tsv']
-  await countedStep('check', 'python3', [...args, '--jobs', String(availableParallelism())])
+  await countedStep('python3', [...args, '--jobs', String(availableParallelism())])
 }
 
 const { bin, ...node } = setupOrExit({ testTools: true }, '0 passed, 1 failed')
@@ -96,10 +95,13 @@ const ofKind = kind => tests.filter(file => file.endsWith(`.${kind}.test.ts`))
 const unit = tests.filter(file => !['lab', ...SLOW].some(kind => file.endsWith(`.${kind}.test.ts`)))
 
 await step('types (tsc)', 'node_modules/.bin/tsc', ['--noEmit'])
-await step('format and lint (biome)', 'node_modules/.bin/biome', ['check', '.'])
+await step('format and lint (biome)', 'node_modules/.bin/biome', ['check', '--error-on-warnings', '.'])
 await nodeTests('unit tests', unit, availableParallelism(), UNIT_TIMEOUT_MS)
 if (!process.argv.includes('--quick')) {
-  if (fs.existsSync('native/test/run.mjs')) await countedStep('C++ tests', 'node', ['native/test/run.mjs'])
+  if (fs.existsSync('native/test/run.mjs')) {
+    heading('C++ tests')
+    await countedStep('node', ['native/test/run.mjs'])
+  }
   for (const kind of SLOW) await nodeTests(`${kind} tests`, ofKind(kind), 1, SLOW_TIMEOUT_MS)
   await captures()
 }
