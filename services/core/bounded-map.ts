@@ -1,9 +1,19 @@
+interface Entry<V> {
+  value: V
+  setUs: number
+  /** When the entry was last moved to the end of the map. */
+  movedUs: number
+}
+
+/** Entries set again within this stay where they are: the order need not be finer, and moving costs. */
+const moveEveryUs = 60_000_000
+
 /**
  * A map that holds at most `limit` entries, each for `ttlUs` of event time after it was last set. The one set longest ago
- * leaves first. Time comes from the caller.
+ * leaves first, give or take a minute. Time comes from the caller.
  */
-export class BoundedMap<V> {
-  readonly #entries = new Map<string, { value: V; setUs: number }>()
+export class BoundedMap<K, V> {
+  readonly #entries = new Map<K, Entry<V>>()
   readonly #limit: number
   readonly #ttlUs: number
 
@@ -17,23 +27,24 @@ export class BoundedMap<V> {
   }
 
   /** The value, unless it was set more than the time to live before `nowUs`. */
-  get(key: string, nowUs: number): V | undefined {
+  get(key: K, nowUs: number): V | undefined {
     const entry = this.#entries.get(key)
     return entry && nowUs - entry.setUs <= this.#ttlUs ? entry.value : undefined
   }
 
-  set(key: string, value: V, nowUs: number): void {
-    this.#entries.delete(key)
-    this.#entries.set(key, { value, setUs: nowUs })
-    if (this.#entries.size > this.#limit) {
-      for (const oldest of this.#entries.keys()) {
-        this.#entries.delete(oldest)
-        break
-      }
+  set(key: K, value: V, nowUs: number): void {
+    const entry = this.#entries.get(key)
+    if (entry && nowUs - entry.movedUs < moveEveryUs) {
+      entry.value = value
+      entry.setUs = nowUs
+      return
     }
+    if (entry) this.#entries.delete(key)
+    this.#entries.set(key, { value, setUs: nowUs, movedUs: nowUs })
+    if (this.#entries.size > this.#limit) this.#entries.delete(this.#entries.keys().next().value!)
   }
 
-  /** Drops what is past its time. Entries are in the order they were set, nearly that of time. */
+  /** Drops what is past its time, oldest first. */
   expire(nowUs: number): void {
     for (const [key, entry] of this.#entries) {
       if (nowUs - entry.setUs <= this.#ttlUs) break

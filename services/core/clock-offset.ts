@@ -39,7 +39,8 @@ const sameClusterUs = 1_000_000
 export class ClockOffset {
   readonly #constants: MatchConstants
   readonly #windows = new Map<number, Window>()
-  #answers = new Map<number, OffsetEstimate | null>()
+  /** The last answer: questions come in order of time. */
+  #asked: { index: number; answer: OffsetEstimate | null } | null = null
   #newest = 0
 
   constructor(constants: MatchConstants) {
@@ -55,22 +56,23 @@ export class ClockOffset {
       this.#windows.set(index, window)
     }
     const { toleranceUs, offsetPairs } = this.#constants
+    const pair = { tuple, lowUs: lowUs - toleranceUs, highUs: highUs + toleranceUs }
+    const isRepeated = window.pairs.some(other => other.tuple === tuple)
     if (window.pairs.length >= offsetPairs) window.pairs.shift()
-    window.pairs.push({ tuple, lowUs: lowUs - toleranceUs, highUs: highUs + toleranceUs })
-    window.best = findRegion(window.pairs, this.#neighbour(index))
+    window.pairs.push(pair)
+    window.best =
+      window.best && !isRepeated && meets(window.best, pair)
+        ? narrow(window.best, pair)
+        : findRegion(window.pairs, this.#neighbour(index))
     this.#newest = Math.max(this.#newest, index)
-    this.#answers = new Map()
+    this.#asked = null
   }
 
   /** The estimate for a capture time: its window's, else the nearest window's before it, else after it. */
   at(atUs: number): OffsetEstimate | null {
     const index = this.#index(atUs)
-    let answer = this.#answers.get(index)
-    if (answer === undefined) {
-      answer = this.#choose(index)
-      this.#answers.set(index, answer)
-    }
-    return answer
+    if (this.#asked?.index !== index) this.#asked = { index, answer: this.#choose(index) }
+    return this.#asked.answer
   }
 
   latest(): OffsetEstimate | null {
@@ -83,7 +85,7 @@ export class ClockOffset {
       // The newest window stays: an estimate of yesterday is better than none.
       if (index < oldest && index !== this.#newest) this.#windows.delete(index)
     }
-    this.#answers = new Map()
+    this.#asked = null
   }
 
   #index(atUs: number): number {
@@ -94,9 +96,8 @@ export class ClockOffset {
     const own = this.#windows.get(index)?.best ?? null
     const near = this.#neighbour(index)
     if (!own || !near) return own ?? near
-    const agree = own.lowUs <= near.highUs && near.lowUs <= own.highUs
     // One pair against a neighbour of many is more likely a wrong pair than a stepped clock.
-    return agree || own.weight > uniqueWeight || own.weight >= near.weight ? own : near
+    return meets(own, near) || own.weight > uniqueWeight || own.weight >= near.weight ? own : near
   }
 
   #neighbour(index: number): OffsetEstimate | null {
@@ -110,6 +111,17 @@ export class ClockOffset {
     const nearest = before ?? after
     return nearest === null ? null : this.#windows.get(nearest)!.best
   }
+}
+
+function meets(a: Pick<Pair, 'lowUs' | 'highUs'>, b: Pick<Pair, 'lowUs' | 'highUs'>): boolean {
+  return a.lowUs <= b.highUs && b.lowUs <= a.highUs
+}
+
+/** The best region with one more unique pair that meets it: no other region can have become heavier. */
+function narrow(best: OffsetEstimate, pair: Pair): OffsetEstimate {
+  const lowUs = Math.max(best.lowUs, pair.lowUs)
+  const highUs = Math.min(best.highUs, pair.highUs)
+  return { lowUs, highUs, offsetUs: Math.round((lowUs + highUs) / 2), weight: best.weight + uniqueWeight }
 }
 
 /** The region of greatest weight. Equal ones far apart: the one that `prior` touches, else none can be believed. */
@@ -136,7 +148,7 @@ function findRegion(pairs: readonly Pair[], prior: OffsetEstimate | null): Offse
   }
   const first = regions[0]!
   if (regions.at(-1)!.highUs - first.lowUs <= sameClusterUs || regions.length === 1) return rounded(first)
-  const touched = prior && regions.find(region => region.lowUs <= prior.highUs && prior.lowUs <= region.highUs)
+  const touched = prior && regions.find(region => meets(region, prior))
   return touched ? rounded(touched) : null
 }
 

@@ -41,19 +41,23 @@ export function stratumOf(facts: SessionFacts, constants: MatchConstants): strin
  */
 export class ShadowScores {
   readonly #constants: MatchConstants
-  readonly #scores = new Map<string, ShadowScore>()
+  readonly #scores = new Map<InferringStage, Map<string, ShadowScore>>()
 
   constructor(constants: MatchConstants) {
     this.#constants = constants
   }
 
   add(stage: InferringStage, facts: SessionFacts, isRight: boolean, missedByPolls: boolean): void {
+    let strata = this.#scores.get(stage)
+    if (!strata) {
+      strata = new Map()
+      this.#scores.set(stage, strata)
+    }
     const stratum = stratumOf(facts, this.#constants)
-    const key = `${stage} ${stratum}`
-    let score = this.#scores.get(key)
+    let score = strata.get(stratum)
     if (!score) {
       score = { stage, stratum, right: 0, total: 0, missedRight: 0, missedTotal: 0 }
-      this.#scores.set(key, score)
+      strata.set(stratum, score)
     }
     score.total++
     if (isRight) score.right++
@@ -75,11 +79,11 @@ export class ShadowScores {
   }
 
   scores(): readonly ShadowScore[] {
-    return [...this.#scores.values()]
+    return [...this.#scores.values()].flatMap(strata => [...strata.values()])
   }
 
   #counts(stage: InferringStage, facts: SessionFacts): { right: number; total: number } | null {
-    const score = this.#scores.get(`${stage} ${stratumOf(facts, this.#constants)}`)
+    const score = this.#scores.get(stage)?.get(stratumOf(facts, this.#constants))
     if (!score) return null
     const { confidenceSamples } = this.#constants
     if (score.missedTotal >= confidenceSamples) return { right: score.missedRight, total: score.missedTotal }

@@ -63,11 +63,19 @@ export class Coverage {
 
   /** Capture time up to which every source has spoken; one that has fallen silent is not waited for. */
   watermarkUs(): number | null {
-    const marks: number[] = []
-    for (const [clock, { spans }] of this.#sources) marks.push(this.#clocks.toCapture(clock, spans.at(-1)!.untilUs))
-    if (marks.length === 0) return null
-    const newest = Math.max(...marks)
-    return Math.min(...marks.filter(mark => mark >= newest - this.#constants.holdUs))
+    let newest: number | null = null
+    for (const [clock, source] of this.#sources) newest = Math.max(newest ?? 0, this.#markUs(clock, source))
+    if (newest === null) return null
+    let oldest = newest
+    for (const [clock, source] of this.#sources) {
+      const markUs = this.#markUs(clock, source)
+      if (markUs >= newest - this.#constants.holdUs) oldest = Math.min(oldest, markUs)
+    }
+    return oldest
+  }
+
+  #markUs(clock: string, { spans }: Source): number {
+    return this.#clocks.toCapture(clock, spans.at(-1)!.untilUs)
   }
 
   expire(nowUs: number): void {

@@ -19,8 +19,8 @@ const usesKept = 8
 export class HostClocks {
   readonly #constants: MatchConstants
   readonly #offsets = new Map<string, ClockOffset>()
-  readonly #sessions: BoundedMap<number[]>
-  readonly #births: BoundedMap<Moment[]>
+  readonly #sessions: BoundedMap<string, number[]>
+  readonly #births: BoundedMap<string, Moment[]>
   #changed: TimeRange | null = null
 
   constructor(constants: MatchConstants) {

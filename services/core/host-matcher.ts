@@ -19,8 +19,9 @@ import type { OwnershipInterval } from './ownership.ts'
 import { PollReader, snapshotClock } from './poll-reader.ts'
 import { ProcessExits } from './process-exits.ts'
 import { ProcessTable } from './process-table.ts'
-import type { Inference } from './program.ts'
+import { type Inference, programOf } from './program.ts'
 import type { SessionFacts } from './session-facts.ts'
+import { keysOf, type SessionKeys } from './session-keys.ts'
 import { type Candidate, type DirectView, isExact, matchDirect } from './stages/direct.ts'
 import { searchPortHistory } from './stages/port-history.ts'
 import { RemoteIpStatistics } from './stages/remote-ip.ts'
@@ -37,6 +38,24 @@ export { ServerNames as SharedNames } from './stages/server-name.ts'
 
 /** Event time between two sweeps of what is too old. */
 const sweepUs = 60_000_000
+/** Intervals of a port up to which stage F is tried in shadow. */
+const shadowHistory = 64
+
+/** What an inferring stage is asked. */
+interface Question {
+  facts: SessionFacts
+  keys: SessionKeys
+  view: DirectView
+  /** All intervals of the session's local port; null outside post-processing. */
+  history: readonly OwnershipInterval[] | null
+  /** In shadow: the interval that stage A found, which must not be found again. */
+  except: OwnershipInterval | null
+}
+
+interface InferenceStage {
+  stage: InferringStage
+  infer: (question: Question) => Inference | null
+}
 
 /**
  * All that is known of one host, and the judgement over its sessions. Pure: what it answers follows from what it was told, and time
@@ -63,8 +82,9 @@ export class HostMatcher {
   readonly #names: ServerNames
   readonly #sharedNames: ServerNames
   readonly #scores: ShadowScores
+  readonly #stages: readonly InferenceStage[]
   /** Sessions learned from, with the program they taught. */
-  readonly #taught: BoundedMap<string>
+  readonly #taught: BoundedMap<string, string>
   #host: Host | null = null
   #addresses: ReadonlySet<string> = new Set()
   #judgedUs = 0
@@ -90,6 +110,7 @@ export class HostMatcher {
     this.#sharedNames = sharedNames
     this.#scores = new ShadowScores(constants)
     this.#taught = new BoundedMap(constants.taughtSessions)
+    this.#stages = this.#createStages()
   }
 
   applyHost(host: Host): void {
@@ -203,57 +224,68 @@ export class HostMatcher {
     })
     // Nobody owned these: no inference can be right.
     const nobody = unknown.cause === 'no-socket' || (isRefused(facts) && facts.direction === 'in')
-    const inferred = nobody ? null : this.#infer(facts, view, history)
+    const inferred = nobody ? null : this.#infer({ facts, keys: keysOf(facts), view, history, except: null })
     return inferred ?? decideUnknown(unknown.cause, unknown.reason)
   }
 
-  #infer(facts: SessionFacts, view: DirectView, history: readonly OwnershipInterval[] | null): Decision | null {
-    for (const [stage, ask] of this.#inferences(facts, view, history)) {
+  #infer(question: Question): Decision | null {
+    const { facts } = question
+    for (const { stage, infer } of this.#stages) {
       if (this.#scores.mustAbstain(stage, facts)) continue
-      const found = ask()
+      const found = infer(question)
       if (found) return decideInferred(stage, found, this.#scores.confidence(stage, facts))
     }
     return null
   }
 
-  /** The inferring stages in their order; F and N only with a history. */
-  #inferences(
-    facts: SessionFacts,
-    view: DirectView,
-    history: readonly OwnershipInterval[] | null,
-  ): [InferringStage, () => Inference | null][] {
-    const stages: [InferringStage, () => Inference | null][] = [
-      ['A2', () => this.#rules.infer(facts)],
-      ['B', () => this.#tuples.infer(facts, view)],
-      ['C', () => this.#remotePorts.infer(facts)],
-      ['D', () => this.#remoteIps.infer(facts)],
+  /** The inferring stages in their order; F and N answer only where there is a history. */
+  #createStages(): readonly InferenceStage[] {
+    const stages: InferenceStage[] = [
+      { stage: 'A2', infer: ({ facts, keys }) => this.#rules.infer(facts, keys) },
+      { stage: 'B', infer: ({ facts, keys, view }) => this.#tuples.infer(facts, keys, view) },
+      { stage: 'C', infer: ({ facts, keys }) => this.#remotePorts.infer(facts, keys) },
+      { stage: 'D', infer: ({ facts }) => this.#remoteIps.infer(facts) },
+      {
+        stage: 'F',
+        infer: ({ facts, history, except }) =>
+          history && searchPortHistory(facts, history, except, this.#clocks, this.#constants),
+      },
+      {
+        stage: 'N',
+        infer: ({ facts, keys, history }) =>
+          history && (this.#names.infer(facts, keys) ?? this.#sharedNames.infer(facts, keys)),
+      },
     ]
-    if (history) {
-      stages.push(['F', () => searchPortHistory(facts, history, this.#clocks, this.#constants)])
-      stages.push(['N', () => this.#names.infer(facts) ?? this.#sharedNames.infer(facts)])
-    }
-    return stages.filter(([stage]) => this.#constants.stages.includes(stage))
+    return stages.filter(({ stage }) => this.#constants.stages.includes(stage))
   }
 
   /** Scores every stage on what it would have said, then lets it learn. Each session teaches once, or again if A corrects itself. */
   #teach(facts: SessionFacts, label: Label, best: Candidate, view: DirectView): void {
+    const keys = keysOf(facts)
     const taught = this.#taught.get(facts.sessionId, facts.firstUs)
     if (taught === label.process) {
-      this.#tuples.touch(facts, label)
+      this.#tuples.touch(facts, keys)
       return
     }
     this.#taught.set(facts.sessionId, label.process, facts.firstUs)
-    if (taught === undefined && isExact(best)) this.#score(facts, label, best, view)
-    for (const table of [this.#rules, this.#tuples, this.#remotePorts, this.#remoteIps]) table.learn(facts, label)
-    this.#names.learn(facts, label)
-    this.#sharedNames.learn(facts, label)
+    if (taught === undefined && isExact(best)) this.#score(facts, keys, label, best, view)
+    const program = programOf(label)
+    this.#rules.learn(facts, keys, program)
+    this.#tuples.learn(facts, keys, program)
+    this.#remotePorts.learn(facts, keys, program)
+    this.#remoteIps.learn(facts, program)
+    this.#names.learn(facts, keys, program)
+    this.#sharedNames.learn(facts, keys, program)
   }
 
-  #score(facts: SessionFacts, label: Label, best: Candidate, view: DirectView): void {
-    const missedByPolls = best.interval.source !== snapshotClock && this.#isPolled(facts) && !best.interval.polled
-    const others = this.intervalsOf(facts.proto, facts.localPort).filter(interval => interval !== best.interval)
-    for (const [stage, ask] of this.#inferences(facts, view, others)) {
-      const found = ask()
+  #score(facts: SessionFacts, keys: SessionKeys, label: Label, best: Candidate, view: DirectView): void {
+    const missedByPolls = !best.interval.polled && this.#isPolled(facts)
+    const whole = this.intervalsOf(facts.proto, facts.localPort)
+    // On a busy server's port the search is not worth its cost.
+    const history = whole.length <= shadowHistory ? whole : []
+    const question = { facts, keys, view, history, except: best.interval }
+    for (const { stage, infer } of this.#stages) {
+      const found = infer(question)
       if (found) this.#scores.add(stage, facts, found.label.process === label.process, missedByPolls)
     }
   }

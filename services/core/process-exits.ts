@@ -19,22 +19,22 @@ interface End {
 /** When processes ended: ownership that no close event ends, ends with its process. */
 export class ProcessExits {
   readonly #clocks: HostClocks
-  readonly #ends = new BoundedMap<readonly End[]>(pidsKept)
+  readonly #ends = new BoundedMap<number, readonly End[]>(pidsKept)
 
   constructor(clocks: HostClocks) {
     this.#clocks = clocks
   }
 
   tell(pid: number, startUs: number | null, moment: Moment, byReuse: boolean): void {
-    const known = this.#ends.get(String(pid), 0) ?? []
-    this.#ends.set(String(pid), [...known.slice(1 - endsKept), { startUs, moment, byReuse }], moment.highUs)
+    const known = this.#ends.get(pid, 0) ?? []
+    this.#ends.set(pid, [...known.slice(1 - endsKept), { startUs, moment, byReuse }], moment.highUs)
   }
 
   /** The end of a process that was alive at `since`; null when none was told. */
   endOf(owner: Label, since: Moment): Moment | null {
     const sinceLowUs = this.#clocks.toCapture(since.clock, since.lowUs)
     const sinceHighUs = this.#clocks.toCapture(since.clock, since.highUs)
-    for (const { startUs, moment, byReuse } of this.#ends.get(String(owner.pid), 0) ?? []) {
+    for (const { startUs, moment, byReuse } of (owner.pid === null ? null : this.#ends.get(owner.pid, 0)) ?? []) {
       if (byReuse) {
         if (startUs !== null && startUs === owner.process_start_us) continue
         if (this.#clocks.toCapture(moment.clock, moment.lowUs) > sinceHighUs) return moment

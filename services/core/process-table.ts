@@ -2,36 +2,49 @@ import type { Label, Process } from '#schemas'
 import { BoundedMap } from './bounded-map.ts'
 import { labelOf } from './ownership.ts'
 
-/** Processes of one host that are remembered; those told longest ago are forgotten first. */
-const processesKept = 50_000
+/** Process ids of one host that are remembered; those told longest ago are forgotten first. */
+const pidsKept = 50_000
+/** Processes remembered of one id: it may be used again, and polls and events have runs of their own. */
+const processesPerPid = 8
 
-/** The dictionary of processes that the socket data of one run names by pid and start time. */
+interface Told {
+  runId: string
+  startUs: number | null
+  label: Label
+}
+
+/** The dictionary of processes that the socket data of each run names by pid and start time. */
 export class ProcessTable {
-  readonly #labels = new BoundedMap<Label>(processesKept)
+  readonly #told = new BoundedMap<number, Told[]>(pidsKept)
   /** Some process of this host runs in a container. */
   hasContainers = false
 
   tell(runId: string, processes: readonly Process[], nowUs: number): void {
     for (const process of processes) {
-      const key = processKey(runId, process.pid, process.start_us)
-      const known = this.#labels.get(key, nowUs)
-      const label = labelOf(process)
-      // The same object while nothing changed: intervals share it.
-      this.#labels.set(key, known && isEqual(known, label) ? known : label, nowUs)
       this.hasContainers ||= process.container_id !== null
+      const told = this.#told.get(process.pid, nowUs) ?? []
+      const known = told.find(one => one.startUs === process.start_us && one.runId === runId)
+      // The same label object while nothing changes: intervals share it.
+      if (known && isSame(known.label, process)) continue
+      const others = told.filter(one => one !== known).slice(1 - processesPerPid)
+      const fresh = { runId, startUs: process.start_us, label: labelOf(process) }
+      this.#told.set(process.pid, [...others, fresh], nowUs)
     }
   }
 
   /** Null for pid 0 (TIME_WAIT rows of Windows) and for a process that was not told. */
   find(runId: string, pid: number, startUs: number | null): Label | null {
-    return pid === 0 ? null : (this.#labels.get(processKey(runId, pid, startUs), 0) ?? null)
+    if (pid === 0) return null
+    const told = this.#told.get(pid, 0)?.find(one => one.startUs === startUs && one.runId === runId)
+    return told?.label ?? null
   }
 }
 
-function processKey(runId: string, pid: number, startUs: number | null): string {
-  return `${runId} ${pid} ${startUs}`
-}
-
-function isEqual(a: Label, b: Label): boolean {
-  return a.process === b.process && a.path === b.path && a.service === b.service && a.container_id === b.container_id
+function isSame(label: Label, process: Process): boolean {
+  return (
+    label.process === process.name &&
+    label.path === process.path &&
+    label.container_id === process.container_id &&
+    label.service === (process.services.join(',') || null)
+  )
 }

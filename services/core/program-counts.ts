@@ -1,6 +1,6 @@
 import type { Label } from '#schemas'
 import { BoundedMap } from './bounded-map.ts'
-import { commonLabel, type Inference, programOf } from './program.ts'
+import { commonLabel, type Inference } from './program.ts'
 
 interface Counts {
   total: number
@@ -9,7 +9,7 @@ interface Counts {
 
 /** How often each program was seen for a key; answers with the one that dominates. */
 export class ProgramCounts {
-  readonly #counts: BoundedMap<Counts>
+  readonly #counts: BoundedMap<string, Counts>
   readonly #programsPerKey: number
 
   constructor(limit: number, ttlUs: number, programsPerKey: number) {
@@ -17,16 +17,16 @@ export class ProgramCounts {
     this.#programsPerKey = programsPerKey
   }
 
-  add(key: string, label: Label, nowUs: number): void {
+  add(key: string, program: Label, nowUs: number): void {
     const counts = this.#counts.get(key, nowUs) ?? { total: 0, programs: new Map() }
-    const known = counts.programs.get(label.process)
+    const known = counts.programs.get(program.process)
     counts.total++
     if (known) {
       known.count++
-      known.label = commonLabel(known.label, programOf(label))
+      known.label = commonLabel(known.label, program)
     } else if (counts.programs.size < this.#programsPerKey) {
       // Beyond the limit a program counts in the total alone: it can only lower a share.
-      counts.programs.set(label.process, { label: programOf(label), count: 1 })
+      counts.programs.set(program.process, { label: program, count: 1 })
     }
     this.#counts.set(key, counts, nowUs)
   }

@@ -2,6 +2,7 @@ import type { Label } from '#schemas'
 
 /** Two labels of one program: what they disagree on becomes null. The process name must be the same. */
 export function commonLabel(a: Label, b: Label): Label {
+  if (isSame(a, b)) return a
   return {
     process: a.process,
     pid: a.pid === b.pid ? a.pid : null,
@@ -10,6 +11,16 @@ export function commonLabel(a: Label, b: Label): Label {
     service: a.service === b.service ? a.service : null,
     container_id: a.container_id === b.container_id ? a.container_id : null,
   }
+}
+
+function isSame(a: Label, b: Label): boolean {
+  return (
+    a.pid === b.pid &&
+    a.process_start_us === b.process_start_us &&
+    a.path === b.path &&
+    a.service === b.service &&
+    a.container_id === b.container_id
+  )
 }
 
 /** The program without the process: all that an inferred label may claim. */

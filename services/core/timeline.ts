@@ -33,7 +33,7 @@ const sweepShare = 0.1
 export class Timeline {
   readonly #constants: MatchConstants
   readonly #clocks: HostClocks
-  readonly #ports = new Map<string, PortTimeline>()
+  readonly #ports = new Map<number, PortTimeline>()
   #size = 0
 
   constructor(constants: MatchConstants, clocks: HostClocks) {
@@ -57,16 +57,7 @@ export class Timeline {
         return { interval, born: false }
       }
     }
-    const { moment, birth: _, ...socket } = seen
-    const interval = {
-      ...socket,
-      from: moment,
-      until: null,
-      seen: moment,
-      source: moment.clock,
-      polled: false,
-      rows: 0,
-    }
+    const interval = newInterval(seen)
     list.push(interval)
     port.all.push(interval)
     if (++this.#size > this.#constants.maxIntervals) this.#dropOldest()
@@ -191,8 +182,29 @@ export class Timeline {
   }
 }
 
-function portKey(proto: string, localPort: number): string {
-  return `${proto} ${localPort}`
+function newInterval(seen: Observation): OwnershipInterval {
+  return {
+    proto: seen.proto,
+    localIp: seen.localIp,
+    localPort: seen.localPort,
+    remoteIp: seen.remoteIp,
+    remotePort: seen.remotePort,
+    v6Only: seen.v6Only,
+    owners: seen.owners,
+    from: seen.moment,
+    until: null,
+    seen: seen.moment,
+    endTold: seen.endTold,
+    source: seen.moment.clock,
+    role: seen.role,
+    polled: false,
+    rows: 0,
+  }
+}
+
+/** One number for protocol and port: TCP below 65536, UDP above. */
+function portKey(proto: string, localPort: number): number {
+  return proto === 'udp' ? localPort + 65_536 : localPort
 }
 
 function remoteKey(remoteIp: string, remotePort: number): string {

@@ -5,37 +5,88 @@ import { type OwnershipInterval, users } from '../ownership.ts'
 import { commonLabel, type Inference, programOf } from '../program.ts'
 import type { SessionFacts } from '../session-facts.ts'
 
-interface Sighting {
-  label: Label
-  interval: OwnershipInterval
-  /** How far the session is from the interval in time, microseconds; 0 inside. */
-  distanceUs: number
+interface Found {
+  program: Label
+  count: number
+  nearestUs: number
 }
 
 /**
  * Stage F, in post-processing: everything the socket log ever said of the session's local port. A port is used again about
  * once a day, by anyone. So near the session a socket counts when it was bound, or when it talked to the same address;
- * farther away only a service counts that owned its port alone, before the session and after it.
+ * farther away only a service counts that owned its port alone, before the session and after it. `except`: not to be found.
  */
 export function searchPortHistory(
   facts: SessionFacts,
   history: readonly OwnershipInterval[],
+  except: OwnershipInterval | null,
   clocks: HostClocks,
   constants: MatchConstants,
 ): Inference | null {
-  const sightings: Sighting[] = []
+  return findNear(facts, history, except, clocks, constants) ?? findService(facts, history, except, clocks, constants)
+}
+
+/** The program of the nearest socket, if it has its share of all sockets that are near. */
+function findNear(
+  facts: SessionFacts,
+  history: readonly OwnershipInterval[],
+  except: OwnershipInterval | null,
+  clocks: HostClocks,
+  constants: MatchConstants,
+): Inference | null {
+  const reachUs = constants.portHistoryReachUs
+  const programs = new Map<string, Found>()
+  let nearest: Found | null = null
+  let total = 0
   for (const interval of history) {
-    const owners = users(interval.owners)
-    if (owners.length === 0 || owners.some(owner => owner.process !== owners[0]!.process)) continue
-    sightings.push({ label: owners.reduce(commonLabel), interval, distanceUs: distanceOf(facts, interval, clocks) })
+    if (interval === except || (reachUs !== Number.POSITIVE_INFINITY && !isRelated(facts, interval))) continue
+    const distanceUs = distanceOf(facts, interval, clocks)
+    if (distanceUs > reachUs) continue
+    const program = programOfSocket(interval)
+    if (!program) continue
+    total++
+    const found = programs.get(program.process) ?? { program, count: 0, nearestUs: distanceUs }
+    found.program = commonLabel(found.program, program)
+    found.count++
+    found.nearestUs = Math.min(found.nearestUs, distanceUs)
+    programs.set(program.process, found)
+    if (!nearest || found.nearestUs < nearest.nearestUs) nearest = found
   }
-  sightings.sort((a, b) => a.distanceUs - b.distanceUs)
-  const near = sightings.filter(sighting => sighting.distanceUs <= constants.portHistoryReachUs)
-  const anywhere = constants.portHistoryReachUs === Number.POSITIVE_INFINITY
-  return (
-    dominant(anywhere ? near : near.filter(one => isRelated(facts, one.interval)), constants) ??
-    service(facts, sightings, clocks, constants)
-  )
+  const share = nearest ? nearest.count / total : 0
+  if (!nearest || share < constants.portHistoryShare) return null
+  return { label: nearest.program, reason: 'port had this owner near in time', support: total, share }
+}
+
+/** The one program that had the port bound before the session and after it. A log of connections alone cannot tell. */
+function findService(
+  facts: SessionFacts,
+  history: readonly OwnershipInterval[],
+  except: OwnershipInterval | null,
+  clocks: HostClocks,
+  constants: MatchConstants,
+): Inference | null {
+  let service: Label | null = null
+  let [before, after, support] = [false, false, 0]
+  for (const interval of history) {
+    if (interval === except || !interval.endTold || !isService(interval, constants)) continue
+    const program = programOfSocket(interval)
+    if (!program || !isRelated(facts, interval) || (service && service.process !== program.process)) return null
+    service = service ? commonLabel(service, program) : program
+    support++
+    if (clocks.toCapture(interval.from.clock, interval.from.highUs) <= facts.firstUs) before = true
+    else after = true
+    if (distanceOf(facts, interval, clocks) === 0) after = true
+  }
+  if (!service || !before || !after) return null
+  return { label: service, reason: 'service owned the port before and after', support, share: 1 }
+}
+
+/** Null where the owner is not known, or where several programs hold the socket. */
+function programOfSocket(interval: OwnershipInterval): Label | null {
+  const owners = users(interval.owners)
+  const first = owners[0]
+  if (!first || owners.some(owner => owner.process !== first.process)) return null
+  return programOf(owners.reduce(commonLabel))
 }
 
 function distanceOf(facts: SessionFacts, interval: OwnershipInterval, clocks: HostClocks): number {
@@ -45,39 +96,10 @@ function distanceOf(facts: SessionFacts, interval: OwnershipInterval, clocks: Ho
   return Math.max(0, fromUs - facts.lastUs, facts.firstUs - lastUs)
 }
 
+/** A bound socket takes what comes to its port; a connected one only what comes from its remote end. */
 function isRelated(facts: SessionFacts, interval: OwnershipInterval): boolean {
   if (interval.remoteIp !== null) return interval.remoteIp === facts.remoteIp
   return !(facts.proto === 'tcp' && facts.directionBy === 'syn' && facts.direction === 'out')
-}
-
-/** The nearest socket's program, if it has its share of all that are near. */
-function dominant(near: readonly Sighting[], constants: MatchConstants): Inference | null {
-  const nearest = near[0]
-  if (!nearest) return null
-  const same = near.filter(sighting => sighting.label.process === nearest.label.process)
-  const share = same.length / near.length
-  if (share < constants.portHistoryShare) return null
-  const label = programOf(same.map(sighting => sighting.label).reduce(commonLabel))
-  return { label, reason: 'port had this owner near in time', support: near.length, share }
-}
-
-/** The one program that had the port bound before the session and after it. A log of connections alone cannot tell. */
-function service(
-  facts: SessionFacts,
-  sightings: readonly Sighting[],
-  clocks: HostClocks,
-  constants: MatchConstants,
-): Inference | null {
-  const bound = sightings.filter(({ interval }) => interval.endTold && isService(interval, constants))
-  const first = bound[0]
-  if (!first || bound.some(sighting => sighting.label.process !== first.label.process)) return null
-  if (!bound.every(sighting => isRelated(facts, sighting.interval))) return null
-  const fromUs = (one: Sighting) => clocks.toCapture(one.interval.from.clock, one.interval.from.highUs)
-  const before = bound.some(sighting => fromUs(sighting) <= facts.firstUs)
-  const after = bound.some(sighting => fromUs(sighting) > facts.firstUs || sighting.distanceUs === 0)
-  if (!before || !after) return null
-  const label = programOf(bound.map(sighting => sighting.label).reduce(commonLabel))
-  return { label, reason: 'service owned the port before and after', support: bound.length, share: 1 }
 }
 
 function isService(interval: OwnershipInterval, constants: MatchConstants): boolean {

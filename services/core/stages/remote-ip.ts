@@ -14,8 +14,8 @@ export class RemoteIpStatistics {
     this.#counts = new ProgramCounts(constants.tableEntries, constants.remoteIpTtlUs, constants.processesPerKey)
   }
 
-  learn(facts: SessionFacts, label: Label): void {
-    this.#counts.add(facts.remoteIp, label, facts.firstUs)
+  learn(facts: SessionFacts, program: Label): void {
+    this.#counts.add(facts.remoteIp, program, facts.firstUs)
   }
 
   infer(facts: SessionFacts): Inference | null {

@@ -1,11 +1,12 @@
 import type { Label } from '#schemas'
 import { BoundedMap } from '../bounded-map.ts'
 import type { MatchConstants } from '../constants.ts'
-import { commonLabel, type Inference, programOf } from '../program.ts'
+import { commonLabel, type Inference } from '../program.ts'
 import type { SessionFacts } from '../session-facts.ts'
+import type { SessionKeys } from '../session-keys.ts'
 
 interface Rule {
-  label: Label
+  program: Label
   /** Sessions that agreed since the last disagreement. */
   agreements: number
   /** Null while nobody disagreed. */
@@ -17,7 +18,7 @@ interface Rule {
  * long as none disagrees; a disagreement suspends it for its whole time to live.
  */
 export class RuleStore {
-  readonly #rules: BoundedMap<Rule>
+  readonly #rules: BoundedMap<string, Rule>
   readonly #constants: MatchConstants
 
   constructor(constants: MatchConstants) {
@@ -25,34 +26,28 @@ export class RuleStore {
     this.#rules = new BoundedMap(constants.tableEntries, constants.ruleTtlUs)
   }
 
-  learn(facts: SessionFacts, label: Label): void {
-    const key = ruleKey(facts)
+  learn(facts: SessionFacts, { rule: key }: SessionKeys, program: Label): void {
     const nowUs = facts.firstUs
-    const rule = this.#rules.get(key, nowUs)
-    const agrees = rule?.label.process === label.process
-    this.#rules.set(
-      key,
-      {
-        label: agrees ? commonLabel(rule.label, programOf(label)) : programOf(label),
-        agreements: agrees ? rule.agreements + 1 : 1,
-        disagreedUs: rule && !agrees ? nowUs : (rule?.disagreedUs ?? null),
-      },
-      nowUs,
-    )
+    const rule = this.#rules.get(key, nowUs) ?? { program, agreements: 0, disagreedUs: null }
+    if (rule.program.process === program.process) {
+      rule.program = commonLabel(rule.program, program)
+      rule.agreements++
+    } else {
+      rule.program = program
+      rule.agreements = 1
+      rule.disagreedUs = nowUs
+    }
+    this.#rules.set(key, rule, nowUs)
   }
 
-  infer(facts: SessionFacts): Inference | null {
-    const rule = this.#rules.get(ruleKey(facts), facts.firstUs)
+  infer(facts: SessionFacts, keys: SessionKeys): Inference | null {
+    const rule = this.#rules.get(keys.rule, facts.firstUs)
     if (!rule || rule.agreements < this.#constants.ruleAgreements) return null
     if (rule.disagreedUs !== null && facts.firstUs - rule.disagreedUs <= this.#constants.ruleTtlUs) return null
-    return { label: rule.label, reason: 'remote end has one program', support: rule.agreements, share: null }
+    return { label: rule.program, reason: 'remote end has one program', support: rule.agreements, share: null }
   }
 
   expire(nowUs: number): void {
     this.#rules.expire(nowUs)
   }
-}
-
-function ruleKey(facts: SessionFacts): string {
-  return `${facts.proto} ${facts.remoteIp} ${facts.remotePort}`
 }

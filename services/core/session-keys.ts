@@ -1,0 +1,43 @@
+import { getDomain } from 'tldts'
+import type { SessionFacts } from './session-facts.ts'
+import { tupleKey } from './tuple.ts'
+
+export interface NameKey {
+  key: string
+  reason: string
+}
+
+/** The keys of a session in the tables of the inferring stages, each built once: text is most of what a table costs. */
+export interface SessionKeys {
+  tuple: string
+  /** Remote address and port. */
+  remotePort: string
+  /** Protocol, remote address and port. */
+  rule: string
+  /** What the session tells of its server, the most telling first; empty for sessions that the host did not open. */
+  names: readonly NameKey[]
+}
+
+export function keysOf(facts: SessionFacts): SessionKeys {
+  const remotePort = `${facts.remoteIp} ${facts.remotePort}`
+  return {
+    tuple: tupleKey(facts, facts.remoteIp, facts.remotePort),
+    remotePort,
+    rule: `${facts.proto} ${remotePort}`,
+    names: nameKeys(facts),
+  }
+}
+
+function nameKeys(facts: SessionFacts): readonly NameKey[] {
+  const keys: NameKey[] = []
+  if (facts.direction !== 'out') return keys
+  if (facts.sni !== null) {
+    keys.push({ key: `name ${facts.sni}`, reason: 'one program asks for the server name' })
+    const domain = getDomain(facts.sni)
+    if (domain !== null) keys.push({ key: `domain ${domain}`, reason: 'one program asks for the domain' })
+  }
+  if (facts.ja4 !== null) {
+    keys.push({ key: `ja4 ${facts.ja4} ${facts.remotePort}`, reason: 'one program greets like this' })
+  }
+  return keys
+}
