@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { codecs, type Host, type SocketSnapshot } from '#schemas'
+import { type AgentOptions, type AgentTopic, runAgent } from './agent.ts'
+import { HostRecorder } from './host-record.ts'
+import type { SocketSource } from './socket-source.ts'
+
+/** A source whose table is empty; `work` is what a poll takes. */
+function createSource(work: () => void = () => {}): SocketSource & { closed: number; polls: number } {
+  return {
+    os: 'linux',
+    restriction: null,
+    closed: 0,
+    polls: 0,
+    poll() {
+      this.polls++
+      work()
+      const monotonicUs = Math.round(performance.now() * 1000)
+      return { timeUs: Date.now() * 1000, monotonicUs, durationUs: 0, opened: [], closed: [], processes: [] }
+    },
+    close() {
+      this.closed++
+    },
+  }
+}
+
+function collect(): {
+  records: { topic: AgentTopic; record: Host | SocketSnapshot }[]
+  publish: AgentOptions['publish']
+} {
+  const records: { topic: AgentTopic; record: Host | SocketSnapshot }[] = []
+  return { records, publish: (topic, record) => void records.push({ topic, record: record as Host | SocketSnapshot }) }
+}
+
+function pollsOf(records: { topic: AgentTopic; record: Host | SocketSnapshot }[]): SocketSnapshot['polls'] {
+  return records.flatMap(({ topic, record }) => (topic === 'socket-snapshots' ? (record as SocketSnapshot).polls : []))
+}
+
+test('hosts first, then messages of about a second, and the rest at the end', async () => {
+  const { records, publish } = collect()
+  const source = createSource()
+  const signal = AbortSignal.timeout(2300)
+  const statistics = await runAgent({
+    source,
+    publish,
+    signal,
+    hostId: 'desk',
+    pollPeriodMs: 20,
+    keyframePeriodMs: 2000,
+  })
+  assert.deepEqual(
+    records.map(({ topic }) => topic),
+    ['hosts', 'socket-snapshots', 'socket-snapshots', 'socket-snapshots'],
+  )
+  for (const { topic, record } of records) codecs[topic].encode(record as never)
+  const host = records[0]!.record as Host
+  assert.deepEqual([host.host_id, host.os, host.poll_period_us], ['desk', 'linux', 20_000])
+  assert.ok(host.addresses.some(({ ip }) => ip === '127.0.0.1'))
+  const messages = records.slice(1).map(({ record }) => record as SocketSnapshot)
+  assert.deepEqual(
+    messages.map(message => [message.seq, message.polls[0]?.kind]),
+    [
+      [0, 'keyframe'],
+      [1, 'delta'],
+      [2, 'keyframe'],
+    ],
+  )
+  assert.equal(pollsOf(records).length, source.polls)
+  assert.deepEqual([statistics.polls, statistics.messages, statistics.droppedMessages], [source.polls, 3, 0])
+  assert.equal(source.closed, 1)
+})
+
+test('slow polls do not move the moments of later ones', async () => {
+  const { records, publish } = collect()
+  const busy = () => {
+    for (const until = performance.now() + 8; performance.now() < until; );
+  }
+  const signal = AbortSignal.timeout(1500)
+  await runAgent({ source: createSource(busy), publish, signal, pollPeriodMs: 20 })
+  const polls = pollsOf(records)
+  const first = polls[0]!.monotonic_us
+  // How far each poll is from the nearest multiple of the period: never early, and late by the timers alone.
+  const late = polls.map(poll => ((poll.monotonic_us - first + 4000) % 20_000) - 4000).sort((a, b) => a - b)
+  const median = late[Math.floor(late.length / 2)]!
+  assert.ok(Math.abs(median) < 4000, `half of the polls were more than ${median} µs late`)
+})
+
+test('a poll that takes longer than the period skips moments and counts them', async () => {
+  const busy = () => {
+    for (const until = performance.now() + 25; performance.now() < until; );
+  }
+  const { publish } = collect()
+  const statistics = await runAgent({
+    source: createSource(busy),
+    publish,
+    signal: AbortSignal.timeout(500),
+    pollPeriodMs: 20,
+  })
+  assert.ok(statistics.missedPolls >= statistics.polls - 2, JSON.stringify(statistics))
+})
+
+test('polling goes on while the publisher is busy; nothing is lost or out of order', async () => {
+  const seqs: number[] = []
+  const publish: AgentOptions['publish'] = async (topic, record) => {
+    await sleep(700)
+    if (topic === 'socket-snapshots') seqs.push((record as SocketSnapshot).seq)
+  }
+  const source = createSource()
+  await runAgent({ source, publish, signal: AbortSignal.timeout(1200), pollPeriodMs: 20 })
+  assert.ok(source.polls > 40)
+  assert.deepEqual(seqs, [0, 1])
+})
+
+test('a failing publisher or source ends the agent with its error', async () => {
+  const signal = AbortSignal.timeout(10_000)
+  const source = createSource()
+  const publish = () => Promise.reject(new Error('disk full'))
+  await assert.rejects(runAgent({ source, publish, signal }), /disk full/)
+  assert.equal(source.closed, 1)
+  const broken = createSource(() => {
+    throw new Error('no netlink')
+  })
+  await assert.rejects(runAgent({ source: broken, publish: collect().publish, signal }), /no netlink/)
+  assert.equal(broken.closed, 1)
+})
+
+test('the host is told at the start, when addresses change, and once a minute', () => {
+  let addresses = ['192.0.2.1']
+  const host = new HostRecorder('desk', 'linux', 50, () => addresses)
+  const second = 1_000_000
+  const span = (record: Host | null) => record?.addresses.map(({ ip, since_us, until_us }) => [ip, since_us, until_us])
+  assert.deepEqual(span(host.next(1 * second)), [['192.0.2.1', null, null]])
+  assert.equal(host.next(2 * second), null)
+  addresses = ['192.0.2.1', '2001:db8::1']
+  assert.deepEqual(span(host.next(3 * second)), [
+    ['192.0.2.1', null, null],
+    ['2001:db8::1', 2 * second, null],
+  ])
+  addresses = ['2001:db8::1']
+  const ended = [
+    ['192.0.2.1', null, 4 * second],
+    ['2001:db8::1', 2 * second, null],
+  ]
+  assert.deepEqual(span(host.next(4 * second)), ended)
+  assert.equal(host.next(5 * second), null)
+  assert.deepEqual(span(host.next(64 * second)), ended)
+})
