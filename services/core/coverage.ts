@@ -8,6 +8,8 @@ interface Span {
 
 interface Source {
   complete: boolean
+  /** The last moment the source spoke of. */
+  heardUs: number
   /** Spans of the source's clock without a gap, oldest first. */
   spans: Span[]
 }
@@ -32,15 +34,22 @@ export class Coverage {
 
   /** The source speaks for this time of its clock. `contiguous`: nothing is missing since it last spoke. */
   extend(clock: string, complete: boolean, fromUs: number, untilUs: number, contiguous: boolean): void {
-    let source = this.#sources.get(clock)
-    if (!source) {
-      source = { complete, spans: [] }
-      this.#sources.set(clock, source)
-    }
+    const source = this.hear(clock, untilUs)
     source.complete = complete
     const last = source.spans.at(-1)
     if (last && contiguous) last.untilUs = Math.max(last.untilUs, untilUs)
     else if (source.spans.push({ fromUs, untilUs }) > spansKept) source.spans.shift()
+  }
+
+  /** The source has got to this time of its clock, with or without a gap. */
+  hear(clock: string, heardUs: number): Source {
+    let source = this.#sources.get(clock)
+    if (!source) {
+      source = { complete: false, heardUs, spans: [] }
+      this.#sources.set(clock, source)
+    }
+    source.heardUs = Math.max(source.heardUs, heardUs)
+    return source
   }
 
   /** Whether this source speaks for all of the time between two capture times. */
@@ -74,8 +83,8 @@ export class Coverage {
     return oldest
   }
 
-  #markUs(clock: string, { spans }: Source): number {
-    return this.#clocks.toCapture(clock, spans.at(-1)!.untilUs)
+  #markUs(clock: string, { heardUs }: Source): number {
+    return this.#clocks.toCapture(clock, heardUs)
   }
 
   expire(nowUs: number): void {

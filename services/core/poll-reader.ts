@@ -72,7 +72,7 @@ export class PollReader {
     if (run.nextPollSeq !== null) {
       const contiguous = isNext && gapUs >= 0 && gapUs <= this.#constants.pollGapUs
       this.#coverage.extend(snapshotClock, false, poll.time_us, poll.time_us, contiguous)
-    }
+    } else this.#coverage.hear(snapshotClock, poll.time_us)
     const startsRun = poll.kind === 'keyframe' && !run.hasKeyframe
     const lastPollUs = startsRun ? this.#retireOtherRuns(runId, poll.time_us) : run.lastPollUs
     run.hasKeyframe ||= startsRun
@@ -105,8 +105,10 @@ export class PollReader {
       this.#close(run, socket.id, moment)
     }
     if (isIdle) return
-    // Windows tells when the socket was bound: no owner had it before.
-    const bornUs = Math.max(moment.lowUs, Math.min(socket.created_us ?? 0, moment.highUs))
+    // Windows tells when the socket was bound.
+    const createdUs = socket.created_us ?? 0
+    const isCreation = createdUs > 0 && createdUs >= moment.lowUs && createdUs <= moment.highUs
+    const birth = isCreation ? { ...moment, lowUs: createdUs, highUs: createdUs } : moment
     const remoteIp = socket.remote_ip === null ? null : plainAddress(socket.remote_ip)
     const { interval, born } = this.#timeline.observe({
       proto: socket.proto,
@@ -116,7 +118,7 @@ export class PollReader {
       remotePort: socket.remote_port,
       v6Only: socket.v6_only,
       owners,
-      moment: { ...moment, lowUs: bornUs },
+      moment: birth,
       birth: true,
       endTold: true,
       role: socket.state === 'listen' ? 'listen' : null,

@@ -133,8 +133,12 @@ function fitInterval(
   view: DirectView,
 ): TimeFit | null {
   const { firstUs, lastUs, synSeen } = facts
-  const from = onCapture(interval.from, facts, exact, view)
-  const end = interval.until ?? processEnd(interval, view)
+  const reachUs = view.constants.snapshotsBack * view.pollPeriodUs
+  const { from: birth, until: told } = interval
+  // Across a gap of the agent "between polls k-1 and k" can be hours: the socket is not taken to have been there all the time.
+  const bornUs = Math.max(birth.lowUs, birth.highUs - reachUs)
+  const from = onCapture({ ...birth, lowUs: bornUs }, facts, exact, view)
+  const end = told ? { ...told, highUs: Math.min(told.highUs, told.lowUs + reachUs) } : processEnd(interval, view)
   const until = end && onCapture(end, facts, exact, view)
   if (firstUs >= from.lowUs && (!until || firstUs <= until.highUs)) {
     if (exact && synSeen && firstUs <= from.highUs) return { fit: fit.began, distanceUs: 0 }
@@ -147,7 +151,6 @@ function fitInterval(
     return exact && from.lowUs <= lateUs ? { fit: fit.edge, distanceUs: from.lowUs - firstUs } : null
   }
   const goneUs = firstUs - until!.highUs
-  const reachUs = view.constants.snapshotsBack * view.pollPeriodUs
   return goneUs <= reachUs ? { fit: fit.near, distanceUs: goneUs } : null
 }
 

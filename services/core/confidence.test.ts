@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ShadowScores, wilsonLowerBound } from './confidence.ts'
+import { defaultConstants } from './constants.ts'
+import { session } from './test-host.ts'
+
+const facts = session('tcp 40000 > 1.1.1.1:443', 0)
+
+test("Wilson's lower bound, against values of R's binom.confint(method = 'wilson')", () => {
+  assert.equal(wilsonLowerBound(0, 0), 0)
+  assert.ok(Math.abs(wilsonLowerBound(300, 300) - 0.987357) < 1e-5)
+  assert.ok(Math.abs(wilsonLowerBound(270, 300) - 0.860861) < 1e-4)
+  assert.ok(Math.abs(wilsonLowerBound(1, 2) - 0.094531) < 1e-5)
+})
+
+test('there is no confidence below 300 samples', () => {
+  const scores = new ShadowScores(defaultConstants)
+  for (let i = 0; i < 299; i++) scores.add('C', facts, true, false)
+  assert.equal(scores.confidence('C', facts), null)
+  scores.add('C', facts, true, false)
+  assert.equal(scores.confidence('C', facts), wilsonLowerBound(300, 300))
+})
+
+test('strata are apart: duration, protocol, direction', () => {
+  const scores = new ShadowScores(defaultConstants)
+  for (let i = 0; i < 300; i++) scores.add('C', facts, true, false)
+  assert.equal(scores.confidence('C', { ...facts, direction: 'in' }), null)
+  assert.equal(scores.confidence('C', { ...facts, lastUs: facts.firstUs + 50_000 }), null)
+  assert.equal(scores.confidence('C', { ...facts, proto: 'udp' }), null)
+  assert.equal(scores.confidence('D', facts), null)
+})
+
+test('sessions that polls missed count alone once there are enough of them', () => {
+  const scores = new ShadowScores(defaultConstants)
+  for (let i = 0; i < 1_000; i++) scores.add('C', facts, true, false)
+  for (let i = 0; i < 300; i++) scores.add('C', facts, i % 2 === 0, true)
+  assert.equal(scores.confidence('C', facts), wilsonLowerBound(150, 300))
+})
+
+test('a stage that is right in less than 80 % abstains, after 300 samples', () => {
+  const scores = new ShadowScores(defaultConstants)
+  for (let i = 0; i < 299; i++) scores.add('D', facts, false, false)
+  assert.equal(scores.mustAbstain('D', facts), false)
+  scores.add('D', facts, false, false)
+  assert.equal(scores.mustAbstain('D', facts), true)
+  for (let i = 0; i < 1_200; i++) scores.add('D', facts, true, false)
+  assert.equal(scores.mustAbstain('D', facts), false)
+})
