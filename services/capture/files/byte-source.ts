@@ -153,9 +153,11 @@ class WithHead implements ByteSource {
 
 /**
  * Small pieces, because zlib throws away what a piece has yielded when it meets an error in it; and because a piece
- * expands at most a thousandfold, which bounds the memory.
+ * expands at most a thousandfold, which bounds the memory. The trailer is a piece of its own: a wrong checksum in it
+ * costs nothing.
  */
-const GZIP_PIECE_BYTES = 16 << 10
+const GZIP_PIECE_BYTES = 4 << 10
+const GZIP_TRAILER_BYTES = 8
 
 class GunzipBytes implements ByteSource {
   private readonly source: ByteSource
@@ -164,12 +166,16 @@ class GunzipBytes implements ByteSource {
   private pending: Uint8Array = new Uint8Array(0)
   private ended = false
   private broken: string | null = null
+  /** Ends the wait for zlib. An error must do so too: zlib never calls back for the write in which it occurred. */
+  private proceed: () => void = () => {}
 
   constructor(source: ByteSource) {
     this.source = source
     this.gunzip.on('data', (chunk: Uint8Array) => this.inflated.push(chunk))
+    this.gunzip.on('end', () => this.proceed())
     this.gunzip.on('error', (error: NodeJS.ErrnoException) => {
       this.broken = error.code === 'Z_BUF_ERROR' ? 'truncated-gzip' : 'corrupt-gzip'
+      this.proceed()
     })
   }
 
@@ -185,19 +191,17 @@ class GunzipBytes implements ByteSource {
   private async inflateMore(): Promise<void> {
     if (this.pending.length === 0) {
       const next = await this.source.read()
-      if (next === null) {
-        this.ended = true
-        await new Promise<void>(resolve => {
-          this.gunzip.once('end', resolve).once('error', () => resolve())
-          this.gunzip.end()
-        })
-        return
-      }
-      this.pending = next
+      this.ended = next === null
+      this.pending = next ?? this.pending
     }
-    const piece = this.pending.subarray(0, GZIP_PIECE_BYTES)
+    const beforeTrailer = this.pending.length - GZIP_TRAILER_BYTES
+    const piece = this.pending.subarray(0, beforeTrailer > 0 ? Math.min(beforeTrailer, GZIP_PIECE_BYTES) : undefined)
     this.pending = this.pending.subarray(piece.length)
-    await new Promise<void>(resolve => this.gunzip.write(piece, () => resolve()))
+    await new Promise<void>(resolve => {
+      this.proceed = resolve
+      if (this.ended) this.gunzip.end()
+      else this.gunzip.write(piece, () => resolve())
+    })
   }
 
   damage(): string | null {
