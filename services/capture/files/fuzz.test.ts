@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { gzipSync } from 'node:zlib'
+import { FrameDecoder } from '../../core/decode/frame.ts'
+import { Packet } from '../../core/decode/packet.ts'
+import { capturesDir } from '../../shared/captures-dir.ts'
+import { InputError } from '../../shared/errors.ts'
+import { openCapture } from './open-capture.ts'
+
+const SECONDS = Number(process.env.PROCLABEL_FUZZ_SECONDS ?? 5)
+const SEED = Number(process.env.PROCLABEL_FUZZ_SEED ?? 1)
+const MAX_CAPTURE_BYTES = 100_000
+/** A case takes a few milliseconds; one that takes this long would not end for a larger file. */
+const MAX_CASE_MS = 5000
+
+/** mulberry32: small, seeded, the same on every machine. */
+function createRandom(seed: number): (below: number) => number {
+  let state = seed >>> 0
+  return below => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let x = Math.imul(state ^ (state >>> 15), state | 1)
+    x ^= x + Math.imul(x ^ (x >>> 7), x | 61)
+    return ((x ^ (x >>> 14)) >>> 0) % below
+  }
+}
+
+const INTERESTING = [0, 1, 0x7f, 0x80, 0xff]
+
+/** Changes a few bytes, cuts the file, repeats or drops a part of it. */
+function mutate(original: Uint8Array, random: (below: number) => number): Uint8Array {
+  let bytes = Buffer.from(original)
+  for (let change = random(8); change >= 0 && bytes.length > 0; change--) {
+    const at = random(bytes.length)
+    const length = random(Math.min(64, bytes.length - at) + 1)
+    const kind = random(6)
+    if (kind === 0) bytes[at]! ^= 1 << random(8)
+    else if (kind === 1) bytes[at] = INTERESTING[random(INTERESTING.length)]!
+    else if (kind === 2) bytes[at] = random(256)
+    else if (kind === 3) bytes.fill(INTERESTING[random(INTERESTING.length)]!, at, at + length)
+    else if (kind === 4) bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + length)])
+    else bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at, at + length), bytes.subarray(at)])
+  }
+  if (random(4) === 0) bytes = bytes.subarray(0, random(bytes.length + 1))
+  return random(8) === 0 ? corruptGzip(bytes, random) : bytes
+}
+
+function corruptGzip(bytes: Uint8Array, random: (below: number) => number): Uint8Array {
+  const zipped = gzipSync(bytes)
+  zipped[random(zipped.length)]! ^= 1 << random(8)
+  return zipped
+}
+
+async function readAndDecode(path: string): Promise<void> {
+  const decoder = new FrameDecoder(() => {})
+  const packet = new Packet()
+  let frames = 0
+  const source = await openCapture(path)
+  try {
+    for await (const block of source.blocks()) {
+      for (let i = 0; i < block.count; i++) {
+        const start = block.offset[i]!
+        const end = start + block.captured[i]!
+        assert.ok(start >= 0 && end <= block.data.length && block.wireLength[i]! >= block.captured[i]!)
+        packet.timeUs = block.timeUs[i]!
+        packet.wireLength = block.wireLength[i]!
+        const reason = decoder.decode(block.data, start, end, block.linkType[i]!, packet)
+        assert.ok(reason !== 'ok' || packet.payloadOffset + packet.payloadCaptured <= end)
+        frames++
+      }
+    }
+  } finally {
+    await source.close()
+  }
+  assert.equal(source.statistics().read, frames)
+}
+
+test(`mutated captures are read without a crash or a hang (seed ${SEED}, ${SECONDS} s)`, async t => {
+  const dir = capturesDir()
+  if (dir === null) return t.skip('no captures')
+  const names = readdirSync(join(dir, 'captures')).sort()
+  const corpus = names.filter(name => statSync(join(dir, 'captures', name)).size <= MAX_CAPTURE_BYTES)
+  const random = createRandom(SEED)
+  const folder = mkdtempSync(join(tmpdir(), 'proclabel-fuzz-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'mutated')
+  const end = performance.now() + SECONDS * 1000
+  let cases = 0
+  for (; performance.now() < end; cases++) {
+    const name = corpus[random(corpus.length)]!
+    writeFileSync(path, mutate(readFileSync(join(dir, 'captures', name)), random))
+    const began = performance.now()
+    await readAndDecode(path).catch(error => {
+      if (!(error instanceof InputError)) throw new Error(`case ${cases}, from ${name}`, { cause: error })
+    })
+    assert.ok(performance.now() - began < MAX_CASE_MS, `case ${cases}, from ${name}, took too long`)
+  }
+  t.diagnostic(`${cases} cases`)
+  assert.ok(cases > 0)
+})
+
+test('every prefix of real frames is decoded without an exception', async t => {
+  const dir = capturesDir()
+  if (dir === null) return t.skip('no captures')
+  const decoder = new FrameDecoder(() => {})
+  const packet = new Packet()
+  for (const name of readdirSync(join(dir, 'captures'))) {
+    if (statSync(join(dir, 'captures', name)).size > 20_000) continue
+    const source = await openCapture(join(dir, 'captures', name))
+    for await (const block of source.blocks()) {
+      for (let i = 0; i < block.count; i++) {
+        packet.wireLength = block.wireLength[i]!
+        const start = block.offset[i]!
+        for (let length = Math.min(200, block.captured[i]!); length >= 0; length--) {
+          // The frame alone in its buffer: a read beyond its end would find nothing.
+          const reason = decoder.decode(block.data.slice(start, start + length), 0, length, block.linkType[i]!, packet)
+          assert.ok(reason !== 'ok' || packet.payloadOffset + packet.payloadCaptured <= length)
+        }
+      }
+    }
+    await source.close()
+  }
+})
