@@ -4,6 +4,7 @@ import {
   CISCO_HDLC,
   Cursor,
   E_TAG,
+  ETHER_IP,
   ETHERNET,
   FABRIC_PATH,
   GENEVE,
@@ -20,6 +21,7 @@ import {
   LLC,
   MACSEC,
   MPLS,
+  MPLS_IN_IP,
   MPLS_IN_UDP,
   NOTHING,
   NSH,
@@ -52,7 +54,7 @@ import {
 } from './ethernet.ts'
 import { Fragments } from './fragments.ts'
 import { readGre } from './gre.ts'
-import { readIp, readIpInIp, readIpv4, readIpv6 } from './ip.ts'
+import { readEtherIp, readIp, readIpInIp, readIpv4, readIpv6, readMplsInIp } from './ip.ts'
 import { readLink } from './link.ts'
 import { readMpls } from './mpls.ts'
 import type { Packet } from './packet.ts'
@@ -172,6 +174,10 @@ function read(layer: number, c: Cursor, packet: Packet): number {
       return readOtherIp(c, packet)
     case IP_IN_IP:
       return readIpInIp(c, packet)
+    case ETHER_IP:
+      return readEtherIp(c, packet)
+    case MPLS_IN_IP:
+      return readMplsInIp(c, packet)
     case GRE:
       return readGre(c, packet)
     case VXLAN:

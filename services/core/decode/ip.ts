@@ -1,12 +1,16 @@
 import { u16, u32 } from './bytes.ts'
 import {
   type Cursor,
+  ETHER_IP,
+  ETHERNET,
   GRE,
   ICMP,
   IP_IN_IP,
   IPV4,
   IPV6,
   LATER_FRAGMENT,
+  MPLS,
+  MPLS_IN_IP,
   OTHER,
   OTHER_IP,
   PORTS,
@@ -124,6 +128,22 @@ export function readIpInIp(c: Cursor, packet: Packet): number {
   return inner
 }
 
+/** RFC 3378: two bytes, then a whole Ethernet frame. */
+export function readEtherIp(c: Cursor, packet: Packet): number {
+  if (c.committed !== PORTS) c.commit(packet, OTHER)
+  if (!c.has(2)) return STOP
+  c.enterTunnel('etherip', -1)
+  c.offset += 2
+  return ETHERNET
+}
+
+/** RFC 4023. */
+export function readMplsInIp(c: Cursor, packet: Packet): number {
+  if (c.committed !== PORTS) c.commit(packet, OTHER)
+  c.enterTunnel('mpls-in-ip', -1)
+  return MPLS
+}
+
 function layerOfProtocol(protocol: number): number {
   switch (protocol) {
     case 6:
@@ -138,6 +158,10 @@ function layerOfProtocol(protocol: number): number {
       return IP_IN_IP
     case 47:
       return GRE
+    case 97:
+      return ETHER_IP
+    case 137:
+      return MPLS_IN_IP
     default:
       return OTHER_IP
   }

@@ -14,6 +14,8 @@ export interface Tunnel {
     | 'tzsp'
     | 'ayiya'
     | 'lisp'
+    | 'etherip'
+    | 'mpls-in-ip'
   /** Outer addresses in canonical text (RFC 5952 for IPv6). */
   source: string
   destination: string
