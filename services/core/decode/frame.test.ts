@@ -93,7 +93,11 @@ test('link types lead to the same packet', () => {
     [14, ip],
     [101, ip],
     [228, ip],
+    [100, bytes([0xaa, 0xaa, 3, 0, 0, 0, 8, 0], ip)],
     [107, bytes([0x18, 0x41, 3, 0xcc], ip)],
+    [107, bytes([0x18, 0x41, 8, 0], ip)],
+    [117, bytes([61, 2, 0, 0], new Array(60).fill(0), ip)],
+    [204, bytes([0, 0xff, 3, 0, 0x21], ip)],
     [107, bytes([0x18, 0x41, 3, 0, 0x80, 0, 0, 0, 8, 0], ip)],
     [113, cooked],
     [276, cooked2],
@@ -258,7 +262,7 @@ test('frames without a session say why', () => {
 })
 
 test('any bytes of any link type are decoded without an exception, within their bounds', () => {
-  const linkTypes = [0, 1, 9, 10, 50, 51, 101, 104, 107, 108, 113, 149, 192, 228, 229, 239, 258, 276]
+  const linkTypes = [0, 1, 9, 10, 50, 51, 100, 101, 104, 107, 108, 113, 117, 149, 192, 204, 228, 229, 239, 258, 276]
   const decoder = new FrameDecoder(() => {})
   const packet = new Packet()
   fc.assert(

@@ -25,6 +25,14 @@ export function readLink(c: Cursor, linkType: number): number {
       return IPV6
     case 51:
       return PPPOE
+    case 204:
+      // One byte tells the direction.
+      c.offset++
+      return PPP
+    case 100:
+      return LLC
+    case 117:
+      return readPflog(c)
     case 104:
       return CISCO_HDLC
     case 113:
@@ -52,10 +60,13 @@ function readLoopback(c: Cursor): number {
   const little = u32le(c.data, c.offset)
   const family = little > 0xffff ? u32(c.data, c.offset) : little
   c.offset += 4
+  return layerOfFamily(family) || layerOfEthertype(family)
+}
+
+function layerOfFamily(family: number): number {
   if (family === 2) return IPV4
   // AF_INET6 of NetBSD and OpenBSD, FreeBSD, macOS.
-  if (family === 24 || family === 28 || family === 30) return IPV6
-  return layerOfEthertype(family)
+  return family === 24 || family === 28 || family === 30 ? IPV6 : STOP
 }
 
 /** FDDI: frame control and two addresses; frame controls 0x50 to 0x57 announce LLC. */
@@ -120,15 +131,30 @@ function readFrameRelay(c: Cursor): number {
     isLast = (c.data[c.offset++]! & 1) === 1
   }
   if (!c.has(2)) return STOP
-  const isUnnumbered = c.data[c.offset] === 3
+  if (c.data[c.offset] !== 3) {
+    // Cisco's own encapsulation: an EtherType.
+    const type = u16(c.data, c.offset)
+    c.offset += 2
+    return layerOfEthertype(type)
+  }
   // A padding byte may stand in front of the protocol id.
   if (c.data[c.offset + 1] === 0) c.offset++
-  if (!isUnnumbered || !c.has(2)) return STOP
+  if (!c.has(2)) return STOP
   const protocol = c.data[c.offset + 1]!
   c.offset += 2
   if (protocol === 0xcc) return IPV4
   if (protocol === 0x8e) return IPV6
   return protocol === 0x80 ? readSnap(c) : STOP
+}
+
+/** OpenBSD's packet filter log: its own length without padding to four bytes, then the address family. */
+function readPflog(c: Cursor): number {
+  if (!c.has(2)) return STOP
+  const length = (c.data[c.offset]! + 3) & ~3
+  const family = c.data[c.offset + 1]!
+  if (!c.has(length)) return STOP
+  c.offset += length
+  return layerOfFamily(family)
 }
 
 /** Per-packet information: its own length, then the link type of the frame behind it, both little-endian. */
