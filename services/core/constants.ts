@@ -69,6 +69,10 @@ export interface MatchConstants {
   ephemeralPortFrom: number
   /** N: labeled sessions needed for a name. */
   nameSessions: number
+  /** N: labeled sessions needed for a name, where other hosts told them. */
+  sharedNameSessions: number
+  /** N: labeled sessions needed for a JA4 on a port: many programs greet alike. */
+  greetingSessions: number
   /** N: share of them that one process must have. */
   nameShare: number
   /** N: life of a name without new sessions. */
@@ -123,6 +127,8 @@ export const defaultConstants: Readonly<MatchConstants> = Object.freeze({
   portHistoryShare: 0.85,
   ephemeralPortFrom: 32_768,
   nameSessions: 3,
+  sharedNameSessions: 30,
+  greetingSessions: 30,
   nameShare: 0.85,
   nameTtlUs: 7 * day,
   tableEntries: 50_000,

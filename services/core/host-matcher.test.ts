@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { noAgentDecision } from './host-matcher.ts'
-import { ServerNames } from './stages/server-name.ts'
+import { noAgentDecision, SharedNames } from './host-matcher.ts'
 import { at, session, TestHost, words } from './test-host.ts'
 
 const minuteMs = 60_000
@@ -344,9 +343,9 @@ describe('the stages that infer', () => {
 
   test('N: the server name, then its domain, then the greeting', () => {
     const host = new TestHost({ stages: ['N'] })
-    teach(host, 'curl', '1.1.1.1:443', 3)
-    loseEvents(host, 1_000)
-    const facts = (sni: string | null, ja4: string | null) => session('tcp 40000 > 9.9.9.9:443', 1_000, { sni, ja4 })
+    teach(host, 'curl', '1.1.1.1:443', 30)
+    loseEvents(host, 4_000)
+    const facts = (sni: string | null, ja4: string | null) => session('tcp 40000 > 9.9.9.9:443', 4_000, { sni, ja4 })
     assert.equal(host.judge(facts('www.site-1.1.1.1.example.com', null)).label, null, 'only in post-processing')
     const byName = host.resolve(facts('www.site-1.1.1.1.example.com', null))
     assert.equal(words(byName), 'N curl')
@@ -357,9 +356,9 @@ describe('the stages that infer', () => {
   })
 
   test('N: what other hosts learned comes after what this one did', () => {
-    const names = new ServerNames()
+    const names = new SharedNames()
     const other = new TestHost({ stages: ['N'] }, names)
-    teach(other, 'firefox', '1.1.1.1:443', 6)
+    teach(other, 'firefox', '1.1.1.1:443', 35)
     const host = new TestHost({ stages: ['N'] }, names)
     loseEvents(host, 1_000)
     const facts = session('tcp 40000 > 9.9.9.9:443', 1_000, { sni: 'www.site-1.1.1.1.example.com' })

@@ -27,14 +27,14 @@ import { searchPortHistory } from './stages/port-history.ts'
 import { RemoteIpStatistics } from './stages/remote-ip.ts'
 import { RemotePortCache } from './stages/remote-port.ts'
 import { RuleStore } from './stages/rule-store.ts'
-import { ServerNames } from './stages/server-name.ts'
+import { ServerNames, SharedNames } from './stages/server-name.ts'
 import { TupleCache } from './stages/tuple-cache.ts'
 import { Timeline } from './timeline.ts'
 import { tupleKey } from './tuple.ts'
 import { explainUnknown, isRefused } from './unknown-cause.ts'
 
 export { type Decision, noAgentDecision } from './match.ts'
-export { ServerNames as SharedNames } from './stages/server-name.ts'
+export { SharedNames } from './stages/server-name.ts'
 
 /** Event time between two sweeps of what is too old. */
 const sweepUs = 60_000_000
@@ -80,7 +80,7 @@ export class HostMatcher {
   readonly #remotePorts: RemotePortCache
   readonly #remoteIps: RemoteIpStatistics
   readonly #names: ServerNames
-  readonly #sharedNames: ServerNames
+  readonly #sharedNames: SharedNames
   readonly #scores: ShadowScores
   readonly #stages: readonly InferenceStage[]
   /** Sessions learned from, with the program they taught. */
@@ -93,7 +93,7 @@ export class HostMatcher {
   #late: TimeRange | null = null
 
   /** `sharedNames`: what stage N learns over all hosts. */
-  constructor(hostId: string, constants: MatchConstants, sharedNames: ServerNames = new ServerNames(constants)) {
+  constructor(hostId: string, constants: MatchConstants, sharedNames: SharedNames = new SharedNames(constants)) {
     this.hostId = hostId
     this.#constants = constants
     this.#clocks = new HostClocks(constants)
@@ -211,7 +211,8 @@ export class HostMatcher {
     if (match.kind !== 'none') {
       const offsetUs = this.#clocks.offsetUs(match.best.interval.from.clock, facts.firstUs)
       if (match.kind === 'ambiguous') return decideAmbiguous(match, offsetUs)
-      this.#teach(facts, match.label, match.best, view)
+      // Post-processing sees a session many times over, long after it is remembered whether it taught.
+      if (!isLate) this.#teach(facts, match.label, match.best, view)
       return decideDirect(facts, match, offsetUs)
     }
     const unknown = explainUnknown(facts, {

@@ -1,6 +1,8 @@
-/** A v4-mapped IPv6 address as IPv4; any other text as it is. */
+/** The address as packets carry it: a v4-mapped one as IPv4, a link-local one without its zone. */
 export function plainAddress(ip: string): string {
-  return ip.startsWith('::ffff:') && ip.includes('.') ? ip.slice(7) : ip
+  if (ip.startsWith('::ffff:') && ip.includes('.')) return ip.slice(7)
+  const zone = ip.indexOf('%')
+  return zone < 0 ? ip : ip.slice(0, zone)
 }
 
 export function isV4(ip: string): boolean {

@@ -76,7 +76,12 @@ export class PollReader {
     const startsRun = poll.kind === 'keyframe' && !run.hasKeyframe
     const lastPollUs = startsRun ? this.#retireOtherRuns(runId, poll.time_us) : run.lastPollUs
     run.hasKeyframe ||= startsRun
-    const moment = { lowUs: lastPollUs, highUs: poll.time_us + poll.duration_us, clock: snapshotClock }
+    // A clock that was set back makes the bracket a point, not a negative time.
+    const moment = {
+      lowUs: Math.min(lastPollUs, poll.time_us),
+      highUs: poll.time_us + poll.duration_us,
+      clock: snapshotClock,
+    }
     run.lastPollUs = poll.time_us
 
     for (const id of poll.closed) this.#close(run, id, moment)

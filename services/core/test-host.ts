@@ -3,7 +3,7 @@ import { defaultConstants, type MatchConstants } from './constants.ts'
 import { HostMatcher } from './host-matcher.ts'
 import type { Decision } from './match.ts'
 import type { SessionFacts } from './session-facts.ts'
-import type { ServerNames } from './stages/server-name.ts'
+import type { SharedNames } from './stages/server-name.ts'
 
 /** Tests tell time in milliseconds after this moment. */
 export const epochUs = 1_700_000_000_000_000
@@ -77,7 +77,7 @@ export class TestHost {
   #table = new Map<string, Socket>()
   readonly #eventSeq = new Map<string, number>()
 
-  constructor(constants: Partial<MatchConstants> = {}, names?: ServerNames) {
+  constructor(constants: Partial<MatchConstants> = {}, names?: SharedNames) {
     this.matcher = new HostMatcher('host', { ...defaultConstants, ...constants }, names)
     this.tell({})
   }

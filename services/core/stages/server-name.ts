@@ -7,14 +7,16 @@ import type { SessionKeys } from '../session-keys.ts'
 
 /**
  * Stage N, in post-processing: which program asks for a server name, for a registrable domain, or greets with this JA4 on this
- * port. One table per host, and one that all hosts share.
+ * port.
  */
 export class ServerNames {
   readonly #counts: ProgramCounts
   readonly #constants: MatchConstants
+  readonly #minimum: number
 
-  constructor(constants: MatchConstants = defaultConstants) {
+  constructor(constants: MatchConstants, minimum: number = constants.nameSessions) {
     this.#constants = constants
+    this.#minimum = minimum
     this.#counts = new ProgramCounts(constants.tableEntries, constants.nameTtlUs, constants.processesPerKey)
   }
 
@@ -23,9 +25,10 @@ export class ServerNames {
   }
 
   infer(facts: SessionFacts, { names }: SessionKeys): Inference | null {
-    const { nameSessions, nameShare } = this.#constants
-    for (const { key, reason } of names) {
-      const found = this.#counts.dominant(key, facts.firstUs, nameSessions, nameShare, reason)
+    const { greetingSessions, nameShare } = this.#constants
+    for (const { key, reason, isGreeting } of names) {
+      const minimum = isGreeting ? Math.max(greetingSessions, this.#minimum) : this.#minimum
+      const found = this.#counts.dominant(key, facts.firstUs, minimum, nameShare, reason)
       if (found) return found
     }
     return null
@@ -33,5 +36,12 @@ export class ServerNames {
 
   expire(nowUs: number): void {
     this.#counts.expire(nowUs)
+  }
+}
+
+/** What stage N learned on all hosts: asked after a host's own, and with more support, since hosts differ in their programs. */
+export class SharedNames extends ServerNames {
+  constructor(constants: MatchConstants = defaultConstants) {
+    super(constants, constants.sharedNameSessions)
   }
 }
