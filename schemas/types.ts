@@ -208,7 +208,7 @@ export interface FlowName {
   packet: number
   /** Server name (RFC 6066); null for a ClientHello without one. */
   sni: string | null
-  /** Protocols the client offered (RFC 7301), in order; empty without the extension. */
+  /** Protocols the client offered (RFC 7301), sorted; empty without the extension. */
   alpn: string[]
   /** JA4 fingerprint of the ClientHello. */
   ja4: string | null
@@ -404,7 +404,7 @@ export interface LabeledSession {
   evidence: Evidence
   /** Server name from a TLS or QUIC ClientHello; null without one. */
   sni: string | null
-  /** Protocols the client offered; null without the extension. */
+  /** Protocols the client offered (RFC 7301), sorted; null without the extension. */
   alpn: string[] | null
   /** JA4 fingerprint of the ClientHello; null without one. */
   ja4: string | null

@@ -93,15 +93,25 @@ export class Capture {
     if (nowUs !== null && Math.abs(nowUs - this.#tickedUs) >= tickUs) {
       this.#tickedUs = nowUs
       this.#names.expire(nowUs)
-      this.flush()
+      this.#closeAll()
     }
     return this.#take()
   }
 
+  /** Time goes on without packets: a live capture's clock, microseconds since the epoch. */
+  tick(nowUs: number): PacketBatch[] {
+    this.#clock.observe(nowUs)
+    return this.flush()
+  }
+
   /** Closes every batch; one without packets is the host's tick. */
   flush(): PacketBatch[] {
-    for (const batch of this.#batches.values()) this.#close(batch)
+    this.#closeAll()
     return this.#take()
+  }
+
+  #closeAll(): void {
+    for (const batch of this.#batches.values()) this.#close(batch)
   }
 
   /** Counts a decoded packet into the batches of its hosts. `data` is null for a fragment that had to wait: it carries no names. */
@@ -167,7 +177,7 @@ export class Capture {
       return
     }
     for (const { batch } of [flow.low, flow.high])
-      batch?.names.push({ packet: batch.builder.packets - 1, sni: name.sni, alpn: [...name.alpn], ja4: name.ja4 })
+      batch?.names.push({ packet: batch.builder.packets - 1, sni: name.sni, alpn: name.alpn.toSorted(), ja4: name.ja4 })
   }
 
   #resolve(flow: FlowState, id: number, timeUs: number): void {

@@ -89,7 +89,7 @@ export class SessionTable {
     const second = Math.floor(nowUs / 1e6)
     if (second === this.#sweptSecond) return
     this.#sweptSecond = second
-    for (const [bucket, sessions] of this.#due) {
+    for (const [bucket, sessions] of [...this.#due]) {
       if (bucket >= second) continue
       this.#due.delete(bucket)
       for (const session of sessions)
@@ -104,13 +104,11 @@ export class SessionTable {
   }
 
   #look(session: Session, nowUs: number): void {
-    const { earlyUs, earlyIntervalUs } = this.#times
     if (nowUs >= this.#silentUs(session)) {
       this.#end(session, session.endReason ?? 'idle')
       return
     }
-    const earlyDueUs = session.publishedUs === 0 ? session.firstUs + earlyUs : session.publishedUs + earlyIntervalUs
-    if (nowUs >= earlyDueUs && session.endReason === null) {
+    if (nowUs >= this.#earlyUs(session)) {
       session.publishedUs = nowUs
       this.#listener.early(session)
     }
@@ -122,10 +120,15 @@ export class SessionTable {
     return session.lastUs + (session.endReason === null ? this.#idleUs(session) : this.#times.lingerUs)
   }
 
-  #schedule(session: Session): void {
+  /** When the next early record is due; never for a session that has ended and only lingers. */
+  #earlyUs(session: Session): number {
+    if (session.endReason !== null) return Number.POSITIVE_INFINITY
     const { earlyUs, earlyIntervalUs } = this.#times
-    const earlyDueUs = session.publishedUs === 0 ? session.firstUs + earlyUs : session.publishedUs + earlyIntervalUs
-    const second = Math.floor(Math.min(this.#silentUs(session), earlyDueUs) / 1e6)
+    return session.publishedUs === 0 ? session.firstUs + earlyUs : session.publishedUs + earlyIntervalUs
+  }
+
+  #schedule(session: Session): void {
+    const second = Math.floor(Math.min(this.#silentUs(session), this.#earlyUs(session)) / 1e6)
     session.dueSecond = second
     const bucket = this.#due.get(second)
     if (bucket) bucket.push(session)

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { DirectionEvidence, EndReason, LabeledSession, SessionState, SpltEntry } from '#schemas'
 import { addressText } from './address.ts'
 import { communityId } from './community-id.ts'
+import type { Decision } from './match.ts'
 import type { SessionFacts } from './session-facts.ts'
 
 /** Packets of a session whose length, direction and gap are kept. */
@@ -15,8 +16,18 @@ export const protocolName = (protocol: number): string => protocolNames[protocol
 /** What decides a session's label, kept with it between judgements. */
 export type Judgement = Pick<
   LabeledSession,
-  'label' | 'stage' | 'confidence' | 'label_final' | 'unknown_cause' | 'evidence'
+  'label' | 'stage' | 'confidence' | 'label_final' | 'unknown_cause' | 'evidence' | 'agent_gap'
 >
+
+export const judgementOf = (decision: Decision): Judgement => ({
+  label: decision.label,
+  stage: decision.stage,
+  confidence: decision.confidence,
+  label_final: decision.final,
+  unknown_cause: decision.unknownCause,
+  evidence: decision.evidence,
+  agent_gap: decision.agentGap,
+})
 
 /** A bidirectional flow of one host (design section 3): counts, times, names, and the label once judged. */
 export class Session {
@@ -111,6 +122,14 @@ export class Session {
     this.directionBy = 'syn'
   }
 
+  /** Takes a judgement over; a socket's direction counts unless a SYN told it. */
+  judge(decision: Decision): void {
+    this.judgement = judgementOf(decision)
+    if (decision.direction === null || this.directionBy === 'syn') return
+    this.direction = decision.direction.direction
+    this.directionBy = decision.direction.by
+  }
+
   get synSeen(): boolean {
     return this.synOut >= 0 || this.synIn >= 0
   }
@@ -159,11 +178,12 @@ export class Session {
     }
   }
 
-  /** The next revision of this session's record. A bare capture (no host) puts who opened the session at the local end. */
-  toRecord(hostId: string, state: SessionState, judgement: Judgement, agentGap: boolean): LabeledSession {
+  /** The next revision of this session's record. Throws before it was judged. A bare capture (no host) puts who opened the session at the local end. */
+  toRecord(hostId: string, state: SessionState): LabeledSession {
     const bare = hostId === ''
     const swap = bare && this.direction === 'in'
-    const record: LabeledSession = {
+    if (this.judgement === null) throw new Error('a session is published only once it has been judged')
+    return {
       session_id: this.sessionId(hostId),
       revision: this.revision++,
       state,
@@ -186,18 +206,16 @@ export class Session {
       community_id: this.#communityId(),
       vlan: this.vlan < 0 ? null : this.vlan,
       tunnel: this.tunnel,
-      ...judgement,
+      ...this.judgement,
       sni: this.sni,
       alpn: this.alpn,
       ja4: this.ja4,
       dns_name: this.dnsName,
       peer_session_id: this.peerSessionId,
       capture_gap: this.captureGap,
-      agent_gap: agentGap,
       truncated_start: false,
       splt: swap ? this.splt.map(({ len, gap_us }) => ({ len: -len, gap_us })) : this.splt,
     }
-    return record
   }
 
   #communityId(): string {

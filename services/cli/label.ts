@@ -1,0 +1,121 @@
+import { hostname } from 'node:os'
+import process from 'node:process'
+import { Command, Option } from 'commander'
+import type { LabeledSession } from '#schemas'
+import { InputError } from '#shared/errors.ts'
+import type { WindowsEvidence } from '../agent/windows-log-record.ts'
+import { captureFiles, mergeCaptures } from '../capture/files/merge-captures.ts'
+import { type LabelResult, labelCapture } from '../embedded/label.ts'
+import { openSocketLogs, type SocketLogs } from '../embedded/socket-logs.ts'
+import { exitCodes } from './exit-codes.ts'
+import { JsonLinesWriter } from './json-lines-writer.ts'
+import { type MatchFlags, matchConstants, matchOptions } from './match-options.ts'
+import { Progress } from './progress.ts'
+import { count, Summary, summaryRow } from './summary.ts'
+
+/** Clocks may differ by this much before capture and log are said not to overlap. */
+const clockSlackUs = 60_000_000
+
+interface LabelFlags extends MatchFlags {
+  sockets?: string[]
+  evidence?: WindowsEvidence
+  out: string
+  sensor: string
+  quiet?: true
+}
+
+export const labelCommand = (): Command =>
+  matchOptions(
+    new Command('label')
+      .description('labels the sessions of capture files with the processes of socket logs')
+      .argument('<capture...>', 'pcap or pcapng files, plain or gzip; folders of them; - for standard input')
+      .option(
+        '--sockets <log...>',
+        'socket logs of `proclabel record`, folders of them, or Windows event logs as JSON lines',
+      )
+      .addOption(
+        new Option('--evidence <log>', 'which Windows events name the owner; by default those that name more').choices([
+          'sysmon',
+          'security',
+        ]),
+      )
+      .option('--out <file>', 'where the labeled sessions go, as JSON lines; - for standard output', '-')
+      .option('--sensor <id>', 'name of the sensor that captured', hostname())
+      .option('--quiet', 'no progress bar and no report, only the line of counts'),
+  ).action(async (captures: string[], flags: LabelFlags) => {
+    const constants = await matchConstants(flags)
+    const logs = flags.sockets ? await openSocketLogs(flags.sockets, flags.evidence ?? null) : null
+    const files = await captureFiles(captures)
+    if (files.length === 0)
+      throw new InputError('PROCLABEL_INPUT', `no capture (*.pcap, *.pcapng, *.cap) in ${captures.join(', ')}`)
+    const packets = await mergeCaptures(files)
+    const writer = new JsonLinesWriter(flags.out)
+    const summary = new Summary()
+    const sink = (session: LabeledSession) => {
+      summary.add(summaryRow(session))
+      return writer.write(session)
+    }
+    const progress = await Progress.start(files, flags.quiet === true)
+    const result = await labelCapture({
+      packets,
+      logs,
+      constants,
+      sensorId: flags.sensor,
+      sink,
+      onProgress: () => progress.update(packets.statistics()),
+    })
+    progress.end()
+    await writer.end()
+    await packets.close()
+
+    const { read, skipped } = packets.statistics()
+    const damaged = sum(skipped) + sum(logs?.skipped ?? {}) > 0
+    const unfit = logs ? whyUnfit(logs, result, summary.monitored) : null
+    const say = (line: string) => process.stderr.write(`${line}\n`)
+    if (!flags.quiet) {
+      for (const note of logs?.notes ?? []) say(note)
+      if (read > 0) say(`${summary.render()}\n`)
+      const undecoded = Object.entries(result.frames).filter(([fate]) => fate !== 'ok')
+      if (undecoded.length > 0) say(`frames not in a session: ${list(Object.fromEntries(undecoded))}`)
+    }
+    if (logs) say(`socket log lines ${logs.read} read, ${sum(logs.skipped)} skipped${reasons(logs.skipped)}`)
+    say(`records ${read} read, ${sum(skipped)} skipped${reasons(skipped)}`)
+    if (read === 0 && !damaged) say(`proclabel: ${captures.join(', ')} holds no packets`)
+    if (unfit) say(`proclabel: ${unfit}`)
+    process.exitCode = damaged ? exitCodes.damagedInput : unfit ? exitCodes.unfitInputs : exitCodes.done
+  })
+
+/** Why a socket log says nothing about a capture, in a sentence; null when it may. */
+function whyUnfit(logs: SocketLogs, { firstUs, lastUs }: LabelResult, monitored: number): string | null {
+  if (firstUs === null || lastUs === null) return null
+  const hosts = logs.hosts.map(({ host_id }) => host_id).join(', ')
+  if (monitored === 0) {
+    const addresses = logs.hosts.flatMap(host => host.addresses.map(({ ip }) => ip))
+    return `the socket log is of another host: no packet of the capture is to or from ${hosts} (${addresses.join(', ')})`
+  }
+  if (logs.firstUs === null || logs.lastUs === null) return `the socket log of ${hosts} holds no sockets`
+  const apartUs = Math.max(logs.firstUs - lastUs, firstUs - logs.lastUs)
+  if (apartUs <= clockSlackUs) return null
+  const order = logs.firstUs > lastUs ? 'begins after the capture ends' : 'ends before the capture begins'
+  return `the socket log of ${hosts} ${order}, by ${duration(apartUs)}: nothing can match`
+}
+
+const sum = (counts: Readonly<Record<string, number>>): number => Object.values(counts).reduce((a, b) => a + b, 0)
+
+const list = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts)
+    .map(([reason, n]) => `${count(n)} ${reason}`)
+    .join(', ')
+
+const reasons = (skipped: Readonly<Record<string, number>>): string => (sum(skipped) === 0 ? '' : ` (${list(skipped)})`)
+
+function duration(us: number): string {
+  const seconds = Math.round(us / 1e6)
+  const units = [
+    ['days', 86_400],
+    ['hours', 3600],
+    ['minutes', 60],
+  ] as const
+  const unit = units.find(([, size]) => seconds >= 2 * size)
+  return unit ? `${(seconds / unit[1]).toFixed(1)} ${unit[0]}` : `${seconds} seconds`
+}

@@ -1,0 +1,48 @@
+import process from 'node:process'
+import { Command, CommanderError } from 'commander'
+import { ProclabelError } from '#shared/errors.ts'
+import packageJson from '../../package.json' with { type: 'json' }
+import { exitCodes } from './exit-codes.ts'
+import { labelCommand } from './label.ts'
+import { liveCommand } from './live.ts'
+import { recordCommand } from './record.ts'
+import { reportCommand } from './report.ts'
+
+const program = new Command('proclabel')
+  .description('Labels every network session in a capture with the process that owns it.')
+  .version(packageJson.version)
+  .exitOverride()
+  .showHelpAfterError('(--help tells the options)')
+  .addHelpText(
+    'after',
+    `
+Exit status:
+  0  done; every record was read
+  1  a fault in proclabel itself
+  2  wrong use, or an input that cannot be used: nothing was done
+  3  done, but a capture or socket log is cut or damaged: what could be read is labeled
+  4  done, but capture and socket log do not fit each other: another host, or another time
+
+Examples:
+  tcpdump -i eth0 -w traffic.pcap & proclabel record --out sockets
+  proclabel label traffic.pcap --sockets sockets --out labeled.jsonl
+  proclabel report labeled.jsonl`,
+  )
+for (const command of [labelCommand(), recordCommand(), liveCommand(), reportCommand()])
+  program.addCommand(command.copyInheritedSettings(program))
+
+// A reader of our output that has seen enough closes the pipe: `proclabel label … | head`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(exitCodes.done)
+  throw error
+})
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.wrongUse
+  else if (error instanceof ProclabelError) {
+    process.stderr.write(`proclabel: ${error.message}\n`)
+    process.exitCode = exitCodes.wrongUse
+  } else throw error
+}

@@ -1,0 +1,54 @@
+import { open } from 'node:fs/promises'
+import process from 'node:process'
+import { Command } from 'commander'
+import type { LabeledSession } from '#schemas'
+import { InputError } from '#shared/errors.ts'
+import { exitCodes } from './exit-codes.ts'
+import { Summary, type SummaryRow, summaryRow } from './summary.ts'
+
+export const reportCommand = (): Command =>
+  new Command('report')
+    .description('tells of labeled sessions: processes, match rate by stage, unknowns by cause')
+    .argument('<file>', 'labeled sessions as JSON lines, as `proclabel label` writes them; - for standard input')
+    .action(async (file: string) => {
+      const summary = new Summary()
+      const latest = new Map<string, { revision: number; row: SummaryRow }>()
+      let bad = 0
+      for await (const line of await lines(file)) {
+        const session = parse(line)
+        if (session === null) bad++
+        else if ((latest.get(session.session_id)?.revision ?? -1) <= session.revision)
+          latest.set(session.session_id, { revision: session.revision, row: summaryRow(session) })
+      }
+      if (latest.size === 0)
+        throw new InputError(
+          'PROCLABEL_INPUT',
+          `${file} holds no labeled sessions: give it what 'proclabel label' wrote`,
+        )
+      for (const { row } of latest.values()) summary.add(row)
+      process.stdout.write(`${summary.render()}\n`)
+      if (bad > 0) {
+        process.stderr.write(`proclabel: ${bad} lines of ${file} are not labeled sessions and were left out\n`)
+        process.exitCode = exitCodes.damagedInput
+      }
+    })
+
+async function lines(file: string): Promise<AsyncIterable<string>> {
+  if (file === '-') {
+    const { createInterface } = await import('node:readline')
+    return createInterface({ input: process.stdin })
+  }
+  const handle = await open(file).catch((error: NodeJS.ErrnoException) => {
+    throw new InputError('PROCLABEL_INPUT', `cannot read ${file}: ${error.message}`, error)
+  })
+  return handle.readLines()
+}
+
+function parse(line: string): LabeledSession | null {
+  try {
+    const session = JSON.parse(line)
+    return typeof session?.session_id === 'string' && typeof session.revision === 'number' ? session : null
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,142 @@
+import type { LabeledSession } from '#schemas'
+
+/** What the report needs of a session. */
+export type SummaryRow = Pick<
+  LabeledSession,
+  'host_id' | 'proto' | 'stage' | 'unknown_cause' | 'confidence' | 'bytes_in' | 'bytes_out'
+> & { process: string | null }
+
+export const summaryRow = (session: LabeledSession): SummaryRow => ({
+  host_id: session.host_id,
+  proto: session.proto,
+  stage: session.stage,
+  unknown_cause: session.unknown_cause,
+  confidence: session.confidence,
+  bytes_in: session.bytes_in,
+  bytes_out: session.bytes_out,
+  process: session.label?.process ?? null,
+})
+
+const stages: Record<NonNullable<LabeledSession['stage']>, string> = {
+  A: 'direct match',
+  A2: 'rule store',
+  B: '5-tuple cache',
+  C: 'remote IP and port cache',
+  D: 'remote IP statistics',
+  F: 'full socket log search',
+  N: 'server name',
+}
+const postStages = new Set(['F', 'N'])
+const processesShown = 20
+
+/** Counts sessions by process, stage and cause, and renders the report as text. */
+export class Summary {
+  #sessions = 0
+  #monitored = 0
+  #labeled = 0
+  readonly #protocols = new Map<string, number>()
+  readonly #stages = new Map<string, { sessions: number; confidence: number; measured: number }>()
+  readonly #causes = new Map<string, number>()
+  readonly #processes = new Map<string, { sessions: number; bytes: number }>()
+
+  /** Sessions of monitored hosts. */
+  get monitored(): number {
+    return this.#monitored
+  }
+
+  add(row: SummaryRow): void {
+    this.#sessions++
+    increment(this.#protocols, row.proto)
+    if (row.host_id !== null) this.#monitored++
+    if (row.process === null || row.stage === null) {
+      if (row.host_id !== null) increment(this.#causes, row.unknown_cause ?? 'not judged')
+      return
+    }
+    this.#labeled++
+    const stage = this.#stages.get(row.stage) ?? { sessions: 0, confidence: 0, measured: 0 }
+    stage.sessions++
+    if (row.confidence !== null) {
+      stage.measured++
+      stage.confidence += row.confidence
+    }
+    this.#stages.set(row.stage, stage)
+    const process = this.#processes.get(row.process) ?? { sessions: 0, bytes: 0 }
+    process.sessions++
+    process.bytes += row.bytes_in + row.bytes_out
+    this.#processes.set(row.process, process)
+  }
+
+  render(): string {
+    const protocols = sorted(this.#protocols, n => n).map(([name, n]) => `${name} ${count(n)}`)
+    const lines = [`Sessions  ${count(this.#sessions)}  (${protocols.join(', ')})`]
+    if (this.#monitored === 0)
+      return [...lines, 'No session is of a monitored host: give a socket log to have them labeled.'].join('\n')
+    const post = [...this.#stages].reduce((sum, [name, { sessions }]) => sum + (postStages.has(name) ? sessions : 0), 0)
+    if (this.#monitored < this.#sessions)
+      lines.push(`  of monitored hosts  ${count(this.#monitored)}; the rates below are of these`)
+    lines.push(
+      `Labeled   ${count(this.#labeled)}  ${percent(this.#labeled, this.#monitored)}` +
+        `  (before post-processing ${percent(this.#labeled - post, this.#monitored)})`,
+      '',
+      table(
+        ['Stage', '', 'Sessions', 'Share', 'Precision at least'],
+        Object.entries(stages).map(([name, title]) => {
+          const { sessions, confidence, measured } = this.#stages.get(name) ?? {
+            sessions: 0,
+            confidence: 0,
+            measured: 0,
+          }
+          const precision =
+            measured === 0 ? (name === 'A' ? 'measured in the lab' : 'too few samples') : percent(confidence, measured)
+          return [name, title, count(sessions), percent(sessions, this.#monitored), sessions === 0 ? '' : precision]
+        }),
+      ),
+      '',
+      table(
+        ['Process', 'Sessions', 'Share', 'Bytes'],
+        sorted(this.#processes, ({ sessions }) => sessions)
+          .slice(0, processesShown)
+          .map(([name, { sessions, bytes }]) => [
+            name,
+            count(sessions),
+            percent(sessions, this.#labeled),
+            count(bytes),
+          ]),
+      ),
+    )
+    if (this.#processes.size > processesShown) lines.push(`… and ${count(this.#processes.size - processesShown)} more`)
+    if (this.#causes.size > 0)
+      lines.push(
+        '',
+        table(
+          ['Unknown because', 'Sessions', 'Share'],
+          sorted(this.#causes, n => n).map(([cause, n]) => [cause, count(n), percent(n, this.#monitored)]),
+        ),
+      )
+    return lines.join('\n')
+  }
+}
+
+const increment = (counts: Map<string, number>, key: string) => counts.set(key, (counts.get(key) ?? 0) + 1)
+
+/** Largest first; equal ones by name, so that the same sessions give the same report. */
+const sorted = <T>(map: Map<string, T>, size: (value: T) => number): [string, T][] =>
+  [...map].sort((a, b) => size(b[1]) - size(a[1]) || (a[0] < b[0] ? -1 : 1))
+
+export const count = (n: number): string => n.toLocaleString('en-US')
+
+const percent = (part: number, whole: number): string => (whole === 0 ? '-' : `${((100 * part) / whole).toFixed(2)} %`)
+
+/** Columns aligned: text to the left, numbers to the right. */
+function table(head: string[], rows: string[][]): string {
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map(row => row[i]!.length)))
+  const isNumber = head.map((_, i) => rows.some(row => /^[\d,]+$|%$/.test(row[i]!)))
+  return [head, ...rows]
+    .map(row =>
+      row
+        .map((cell, i) => (isNumber[i] ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
+}

@@ -1,0 +1,107 @@
+import { randomUUID } from 'node:crypto'
+import type { MatchConstants } from '#core/constants.ts'
+import { HostDirectory } from '#core/host-directory.ts'
+import { codecs, type LabeledSession, type PacketBatch, partitionKey } from '#schemas'
+import { InProcessBus } from '#shared/bus/in-process.ts'
+import { MemoryStore } from '#shared/store/memory.ts'
+import { Capture } from '../capture/capture.ts'
+import type { PacketSource } from '../capture/packet-source.ts'
+import { Matcher } from '../matcher/matcher.ts'
+import { exportSessions } from './export-sessions.ts'
+import type { SocketLogs } from './socket-logs.ts'
+
+/** The socket log is read this far ahead of the packets, so that a host clock behind the capture's costs no second judgement. */
+const logLeadUs = 60_000_000
+
+export interface LabelOptions {
+  packets: PacketSource
+  /** Null labels nothing: a bare capture, each session reported once. */
+  logs: SocketLogs | null
+  constants: MatchConstants
+  sensorId: string
+  /** Takes each session once, when nothing changes it any more. */
+  sink: (session: LabeledSession) => Promise<void> | void
+  /** Called after every block of frames. */
+  onProgress?: () => void
+}
+
+export interface LabelResult {
+  /** Frames by what became of them; each frame is in exactly one. */
+  frames: Readonly<Record<string, number>>
+  /** First and last packet time, microseconds since the epoch; null for a capture without packets. */
+  firstUs: number | null
+  lastUs: number | null
+  /** Bus records by what the matcher did with them. */
+  records: Readonly<Record<string, number>>
+}
+
+/**
+ * Labels a capture with socket logs in this process: the same capture and matcher code as the services, over the
+ * in-process bus and the memory store, at the speed at which the files can be read.
+ */
+export async function labelCapture(options: LabelOptions): Promise<LabelResult> {
+  const { packets, logs, constants, sink } = options
+  const directory = logs ? new HostDirectory() : null
+  for (const host of logs?.hosts ?? []) directory!.apply(host)
+  const bus = new InProcessBus()
+  const stop = new AbortController()
+  const history = logs?.history
+  const matcher = new Matcher({
+    bus,
+    store: new MemoryStore(),
+    constants,
+    provisional: false,
+    ...(history && { history }),
+  })
+  const capture = new Capture({
+    sensorId: options.sensorId,
+    runId: randomUUID(),
+    hosts: directory,
+    keepUnmonitored: true,
+  })
+  const running = Promise.all([matcher.run(stop.signal), exportSessions(bus, sink, stop.signal)])
+  // A consumer that fails must not leave the producer waiting for room in its queue.
+  running.catch(() => bus.close())
+
+  const times = { firstUs: null as number | null, lastUs: null as number | null }
+  const replay = async () => {
+    const log = logs?.records()[Symbol.asyncIterator]()
+    let ahead = await log?.next()
+    const publishLogUntil = async (untilUs: number) => {
+      for (; ahead && !ahead.done && ahead.value.timeUs <= untilUs; ahead = await log!.next()) {
+        const { topic, hostId, value } = ahead.value
+        await bus.publish(topic, [{ key: partitionKey(hostId), value }])
+      }
+    }
+    for await (const block of packets.blocks()) {
+      const batches = capture.add(block)
+      times.firstUs ??= capture.nowUs
+      times.lastUs = capture.nowUs
+      await publishLogUntil(capture.nowUs! + logLeadUs)
+      await publishPackets(bus, batches)
+      options.onProgress?.()
+    }
+    await publishPackets(bus, capture.flush())
+    await bus.drained()
+    await matcher.finish()
+    await bus.drained()
+  }
+  try {
+    await Promise.race([replay(), running.then(() => Promise.reject(new Error('a consumer ended early')))])
+    stop.abort()
+    await running
+  } finally {
+    stop.abort()
+    await bus.close()
+  }
+  return { frames: capture.frames, ...times, records: matcher.records }
+}
+
+const publishPackets = (bus: InProcessBus, batches: readonly PacketBatch[]): Promise<void> =>
+  batches.reduce(
+    (before, batch) =>
+      before.then(() =>
+        bus.publish('packets', [{ key: partitionKey(batch.host_id), value: codecs.packets.encode(batch) }]),
+      ),
+    Promise.resolve(),
+  )

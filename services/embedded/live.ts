@@ -1,0 +1,64 @@
+import { randomUUID } from 'node:crypto'
+import type { MatchConstants } from '#core/constants.ts'
+import { HostDirectory } from '#core/host-directory.ts'
+import { codecs, type Host, type LabeledSession, partitionKey, type TopicRecord } from '#schemas'
+import { InProcessBus } from '#shared/bus/in-process.ts'
+import { MemoryStore } from '#shared/store/memory.ts'
+import { type AgentTopic, runAgent } from '../agent/agent.ts'
+import type { SocketSource } from '../agent/socket-source.ts'
+import { Capture } from '../capture/capture.ts'
+import type { PacketSource } from '../capture/packet-source.ts'
+import { Matcher } from '../matcher/matcher.ts'
+import { exportSessions } from './export-sessions.ts'
+
+const tickMs = 1000
+
+export interface LiveOptions {
+  packets: PacketSource
+  source: SocketSource
+  constants: MatchConstants
+  hostId: string
+  sink: (session: LabeledSession) => Promise<void> | void
+  /** Ends capture and agent; what was captured is then labeled and handed out before runLive resolves. */
+  signal: AbortSignal
+}
+
+/** Agent, capture, matcher and export in this process, on this machine's own traffic. */
+export async function runLive({ packets, source, constants, hostId, sink, signal }: LiveOptions): Promise<void> {
+  const bus = new InProcessBus()
+  const directory = new HostDirectory()
+  const matcher = new Matcher({ bus, store: new MemoryStore(), constants, provisional: true })
+  const capture = new Capture({ sensorId: hostId, runId: randomUUID(), hosts: directory, keepUnmonitored: true })
+  const stopConsumers = new AbortController()
+  const consuming = Promise.all([matcher.run(stopConsumers.signal), exportSessions(bus, sink, stopConsumers.signal)])
+  consuming.catch(() => bus.close())
+
+  const publishAgent = async <T extends AgentTopic>(topic: T, record: TopicRecord<T>) => {
+    if (topic === 'hosts') directory.apply(record as Host)
+    const encode = codecs[topic].encode as (record: TopicRecord<T>) => Buffer
+    await bus.publish(topic, [{ key: partitionKey(record.host_id), value: encode(record) }])
+  }
+  const publishPackets = async (batches: ReturnType<Capture['flush']>) => {
+    for (const batch of batches)
+      await bus.publish('packets', [{ key: partitionKey(batch.host_id), value: codecs.packets.encode(batch) }])
+  }
+  const readPackets = async () => {
+    for await (const block of packets.blocks(signal)) await publishPackets(capture.add(block))
+    await publishPackets(capture.flush())
+  }
+  const ticker = setInterval(() => {
+    publishPackets(capture.tick(Date.now() * 1000)).catch(() => {})
+  }, tickMs)
+  try {
+    await Promise.all([readPackets(), runAgent({ source, publish: publishAgent, signal, hostId })])
+    await bus.drained()
+    await matcher.finish()
+    await bus.drained()
+    stopConsumers.abort()
+    await consuming
+  } finally {
+    clearInterval(ticker)
+    stopConsumers.abort()
+    await bus.close()
+  }
+}

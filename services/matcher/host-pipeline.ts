@@ -1,0 +1,229 @@
+import { addressText } from '#core/address.ts'
+import type { MatchConstants } from '#core/constants.ts'
+import { DnsNames } from '#core/decode/dns-names.ts'
+import type { HostDirectory } from '#core/host-directory.ts'
+import { HostMatcher } from '#core/host-matcher.ts'
+import { noAgentDecision } from '#core/match.ts'
+import type { OwnershipInterval } from '#core/ownership.ts'
+import { judgementOf, type Session } from '#core/session.ts'
+import type { SessionFacts } from '#core/session-facts.ts'
+import { SessionTable } from '#core/session-table.ts'
+import type { ServerNames } from '#core/stages/server-name.ts'
+import {
+  directionBits,
+  type Host,
+  type LabeledSession,
+  type PacketBatch,
+  type PacketColumns,
+  readPacketColumns,
+  type SocketEvents,
+  type SocketSnapshot,
+} from '#schemas'
+
+/** Published sessions whose label may still change, kept at most; the oldest are left as they are. */
+const maxUndecided = 200_000
+/** How often they are looked at again, capture time. */
+const reconsiderEveryUs = 30_000_000
+
+export interface PipelineOptions {
+  constants: MatchConstants
+  /** Labels learned on all hosts by server name. */
+  sharedNames: ServerNames
+  /** Every monitored host, to name the peer's session. */
+  directory: HostDirectory
+  /** Publish sessions that go on, and ended ones whose label may still change; else each once, when nothing changes it any more. */
+  provisional: boolean
+  /** The host's whole socket log for a local port, where it reaches further back than the timeline. */
+  history?: (facts: SessionFacts, hostId: string) => readonly OwnershipInterval[]
+}
+
+/** A session that has left the table and whose label is not final. */
+interface Undecided {
+  facts: SessionFacts
+  record: LabeledSession
+  published: boolean
+}
+
+/**
+ * All that the matcher does for one host, in the order of its input: sessions, judgements, records to publish.
+ * No I/O and no clock; the empty host id stands for a capture without monitored hosts.
+ */
+export class HostPipeline {
+  readonly hostId: string
+  readonly #options: PipelineOptions
+  /** Null until the host's agent said anything: then every session is unknown for want of an agent. */
+  #matcher: HostMatcher | null = null
+  readonly #table: SessionTable
+  readonly #dnsNames = new DnsNames()
+  /** Sessions in order of their start that have not been judged: their socket data may still be on the way. */
+  #unjudged: Session[] = []
+  /** Ended sessions that wait for their judgement. */
+  readonly #waiting = new Set<Session>()
+  #fresh: Session[] = []
+  readonly #undecided = new Map<string, Undecided>()
+  #records: LabeledSession[] = []
+  #nowUs = Number.NEGATIVE_INFINITY
+  #reconsideredUs = Number.NEGATIVE_INFINITY
+
+  constructor(hostId: string, options: PipelineOptions) {
+    this.hostId = hostId
+    this.#options = options
+    this.#table = new SessionTable({
+      started: session => this.#fresh.push(session),
+      early: session => this.#early(session),
+      ended: session => this.#ended(session),
+    })
+  }
+
+  /** Sessions that are open or whose label is not final. */
+  get size(): number {
+    return this.#table.size + this.#waiting.size + this.#undecided.size
+  }
+
+  applyHost(host: Host): void {
+    this.#agent().applyHost(host)
+  }
+
+  applySnapshot(message: SocketSnapshot): void {
+    this.#agent().applySnapshot(message)
+    this.#settle()
+  }
+
+  applyEvents(message: SocketEvents): void {
+    this.#agent().applyEvents(message)
+    this.#settle()
+  }
+
+  /** Throws a RangeError for a batch whose columns do not fit each other. */
+  applyPackets(batch: PacketBatch, lost: number): void {
+    const columns = readPacketColumns(batch)
+    if (columns.dns.length > 0) this.#learnNames(columns)
+    this.#table.apply(columns, lost)
+    if (this.#fresh.length > 0) this.#begin()
+    this.#nowUs = batch.until_us
+    this.#table.advance(this.#nowUs)
+    this.#settle()
+    if (this.#matcher && this.#nowUs - this.#reconsideredUs >= reconsiderEveryUs) this.#reconsider(false)
+  }
+
+  /** The input is over: ends and judges every session, with all that is known by now. */
+  finish(): void {
+    this.#table.finish()
+    for (const session of this.#unjudged) this.#judge(session)
+    this.#unjudged = []
+    for (const session of this.#waiting) this.#close(session)
+    this.#waiting.clear()
+    this.#reconsider(true)
+  }
+
+  /** The records that became ready since the last call. */
+  take(): LabeledSession[] {
+    const records = this.#records
+    this.#records = []
+    return records
+  }
+
+  #agent(): HostMatcher {
+    this.#matcher ??= new HostMatcher(this.hostId, this.#options.constants, this.#options.sharedNames)
+    return this.#matcher
+  }
+
+  #begin(): void {
+    for (const session of this.#fresh) {
+      if (this.hostId !== '') {
+        const peer = this.#options.directory.hostOf(session.remoteIp, session.firstUs)
+        if (peer !== null && peer !== this.hostId) session.peerSessionId = session.sessionId(peer)
+        this.#matcher?.observeSession(session.facts(this.hostId))
+        this.#unjudged.push(session)
+      }
+    }
+    this.#fresh = []
+  }
+
+  /** Judges, in order of their start, the sessions whose socket data is in, or has been waited for long enough. */
+  #settle(): void {
+    const watermarkUs = this.#matcher?.watermarkUs() ?? null
+    const settledUs = watermarkUs === null ? Number.NEGATIVE_INFINITY : watermarkUs - this.#matcher!.settleUs
+    const readyUs = Math.max(settledUs, this.#nowUs - this.#options.constants.holdUs)
+    let judged = 0
+    for (const session of this.#unjudged) {
+      if (session.firstUs > readyUs) break
+      judged++
+      this.#judge(session)
+      if (this.#waiting.delete(session)) this.#close(session)
+    }
+    if (judged > 0) this.#unjudged = this.#unjudged.slice(judged)
+  }
+
+  #judge(session: Session): void {
+    const facts = session.facts(this.hostId)
+    session.judge(this.#matcher?.judge(facts) ?? noAgentDecision(facts))
+  }
+
+  #early(session: Session): void {
+    if (!this.#options.provisional) return
+    if (this.hostId === '' || session.judgement === null) this.#judge(session)
+    this.#records.push(this.#record(session, 'open'))
+  }
+
+  #ended(session: Session): void {
+    if (this.hostId === '') this.#judge(session)
+    if (session.judgement === null) this.#waiting.add(session)
+    else this.#close(session)
+  }
+
+  #close(session: Session): void {
+    if (session.judgement!.stage !== 'A' && this.#matcher) this.#judge(session)
+    const record = this.#record(session, 'closed')
+    if (record.label_final || this.#matcher === null) this.#records.push({ ...record, label_final: true })
+    else this.#keep({ facts: session.facts(this.hostId), record, published: this.#options.provisional })
+  }
+
+  #keep(undecided: Undecided): void {
+    if (undecided.published) this.#records.push(undecided.record)
+    this.#undecided.set(undecided.record.session_id, undecided)
+    if (this.#undecided.size <= maxUndecided) return
+    const [oldest] = this.#undecided.values()
+    this.#undecided.delete(oldest!.record.session_id)
+    if (!oldest!.published) this.#records.push(oldest!.record)
+  }
+
+  /** Judges again, with late evidence and post-processing, what is not final; at the end all of it becomes final. */
+  #reconsider(last: boolean): void {
+    this.#reconsideredUs = this.#nowUs
+    const matcher = this.#matcher
+    if (matcher === null) return
+    matcher.expire(this.#nowUs)
+    for (const [id, undecided] of this.#undecided) {
+      const { facts, record } = undecided
+      const history = last ? this.#options.history?.(facts, this.hostId) : undefined
+      const judgement = judgementOf(matcher.resolve(facts, history ?? matcher.historyOf(facts.proto, facts.localPort)))
+      const final = last || judgement.label_final
+      const changed = JSON.stringify(judgement.label) !== JSON.stringify(record.label)
+      if (final || changed) {
+        undecided.record = { ...record, ...judgement, label_final: final }
+        if (undecided.published) undecided.record.revision++
+        if (final || undecided.published) this.#records.push(undecided.record)
+        if (final) this.#undecided.delete(id)
+      }
+    }
+  }
+
+  #record(session: Session, state: 'open' | 'closed'): LabeledSession {
+    const client = this.hostId === '' ? (session.direction === 'out' ? session.localIp : session.remoteIp) : this.hostId
+    const server = this.hostId === '' && session.direction === 'in' ? session.localIp : session.remoteIp
+    session.dnsName ??= this.#dnsNames.lookup(client, server, session.firstUs)
+    return session.toRecord(this.hostId, state)
+  }
+
+  /** Answers are remembered for the host; on a bare capture for the address that received them. */
+  #learnNames(columns: PacketColumns): void {
+    for (const { packet, name, ip, ttl_s } of columns.dns) {
+      const toRemote = (columns.direction[packet]! & directionBits.fromRemote) === 0
+      const receiver = addressText(columns.flowAddress, columns.packetFlow[packet]! * 32 + (toRemote ? 16 : 0))
+      const client = this.hostId === '' ? receiver : this.hostId
+      const answers = [{ name, address: ip, ttlSeconds: ttl_s }]
+      this.#dnsNames.learn(client, answers, columns.baseUs + columns.packetTime[packet]!)
+    }
+  }
+}
