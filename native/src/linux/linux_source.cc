@@ -23,9 +23,6 @@ class LinuxSource : public SocketSource {
     take_rows();
     drop_closed();
     find_owners();
-    for (auto& [id, entry] : sockets_) {
-      if (std::exchange(entry.changed, false)) poll_.opened.push_back(&entry.socket);
-    }
     poll_.total = sockets_.size();
     poll_.duration_us = clock_us(CLOCK_MONOTONIC) - poll_.monotonic_us;
     return poll_;
@@ -39,7 +36,7 @@ class LinuxSource : public SocketSource {
     uint64_t seen_in_poll = 0;
     /** Polls that looked for the owners in vain. */
     int searches = 0;
-    bool changed = true;
+    uint64_t reported_in_poll = 0;
   };
 
   /** After that many only the regular refresh looks on: the kernel's own sockets never have an owner. */
@@ -48,37 +45,38 @@ class LinuxSource : public SocketSource {
   static constexpr uint64_t refresh_every = 20;
 
   void take_rows() {
+    seen_ = 0;
+    unowned_.clear();
     for (const DiagRow& row : rows_) {
-      Entry& entry = sockets_[row.cookie];
-      entry.socket.id = row.cookie;
+      const auto [place, is_new] = sockets_.try_emplace(row.cookie);
+      Entry& entry = place->second;
+      if (is_new) entry.socket.id = row.cookie;
+      if (entry.seen_in_poll != number_) seen_++;
       entry.seen_in_poll = number_;
-      if (entry.socket.row != row.row) {
+      if (is_new || entry.socket.row != row.row) {
         entry.socket.row = row.row;
-        entry.changed = true;
+        report(entry);
       }
       if (entry.inode != row.inode) {
         // Closed by its process: the kernel still sends what is left, so the owners stay.
         if (entry.inode != 0) live_.erase(entry.inode);
-        if (row.inode != 0) live_.insert(row.inode);
+        if (row.inode != 0) live_[row.inode] = row.cookie;
         entry.inode = row.inode;
         entry.searches = 0;
       }
+      if (entry.inode != 0 && entry.socket.owners.empty() && entry.searches < max_searches) unowned_.push_back(&entry);
     }
   }
 
   void drop_closed() {
-    unowned_.clear();
-    for (auto item = sockets_.begin(); item != sockets_.end();) {
-      Entry& entry = item->second;
-      if (entry.seen_in_poll != number_) {
-        if (entry.inode != 0) live_.erase(entry.inode);
-        poll_.closed.push_back(item->first);
-        item = sockets_.erase(item);
-        continue;
-      }
-      if (entry.inode != 0 && entry.socket.owners.empty() && entry.searches < max_searches) unowned_.push_back(&entry);
-      item++;
-    }
+    if (seen_ == sockets_.size()) return;
+    std::erase_if(sockets_, [this](const auto& item) {
+      const auto& [id, entry] = item;
+      if (entry.seen_in_poll == number_) return false;
+      if (entry.inode != 0) live_.erase(entry.inode);
+      poll_.closed.push_back(id);
+      return true;
+    });
   }
 
   void find_owners() {
@@ -92,31 +90,40 @@ class LinuxSource : public SocketSource {
     const bool regular = number_ % refresh_every == 1;
     if (!wanted_.empty() || regular) processes_.refresh(live_);
     if (!wanted_.empty()) processes_.read_unchanged(live_, wanted_, searched_before);
-    if (regular) processes_.read_next_in_turn();
+    if (regular) processes_.read_next_in_turn(live_);
 
-    if (processes_.take_changed()) {
-      for (auto& [id, entry] : sockets_) set_owners(entry);
-    } else {
-      for (Entry* entry : unowned_) set_owners(*entry);
+    for (const uint32_t inode : processes_.take_changed()) {
+      const auto live = live_.find(inode);
+      if (live != live_.end()) set_owners(sockets_.at(live->second));
     }
-    for (Entry* entry : unowned_) entry->searches++;
+    for (Entry* entry : unowned_) {
+      set_owners(*entry);
+      entry->searches++;
+    }
   }
 
   void set_owners(Entry& entry) {
-    if (entry.inode == 0) return;
     const Owners* owners = processes_.owners(entry.inode);
     // None: the owner died between the dump and now, or the socket is on its way between processes.
     if (owners == nullptr || *owners == entry.socket.owners) return;
     entry.socket.owners = *owners;
-    entry.changed = true;
+    report(entry);
+  }
+
+  void report(Entry& entry) {
+    if (std::exchange(entry.reported_in_poll, number_) == number_) return;
+    poll_.opened.push_back(&entry.socket);
   }
 
   SockDiag diag_;
   ProcessTable processes_;
   uint64_t number_ = 0;
+  /** By id, which is the kernel's cookie. */
   std::unordered_map<uint64_t, Entry> sockets_;
-  /** Inodes of the sockets in `sockets_`. */
-  std::unordered_set<uint32_t> live_;
+  /** How many of them were in the last dump. */
+  size_t seen_ = 0;
+  /** Those of them that a process holds. */
+  LiveSockets live_;
   Poll poll_;
   // Reused from poll to poll.
   std::vector<DiagRow> rows_;

@@ -66,7 +66,7 @@ ProcessTable::ProcessTable() : proc_(opendir("/proc")) {
 
 ProcessTable::~ProcessTable() { closedir(proc_); }
 
-void ProcessTable::refresh(const std::unordered_set<uint32_t>& live) {
+void ProcessTable::refresh(const LiveSockets& live) {
   pass_++;
   rewinddir(proc_);
   while (const dirent* item = readdir(proc_)) {
@@ -87,12 +87,12 @@ void ProcessTable::refresh(const std::unordered_set<uint32_t>& live) {
   std::erase_if(entries_, [this](const auto& item) {
     const Entry& entry = item.second;
     if (entry.seen_in_pass == pass_) return false;
-    set_holder(entry, entry.descriptors, false);
+    remove_owner_of_all(entry);
     return true;
   });
 }
 
-void ProcessTable::read_unchanged(const std::unordered_set<uint32_t>& live, std::unordered_set<uint32_t>& wanted,
+void ProcessTable::read_unchanged(const LiveSockets& live, std::unordered_set<uint32_t>& wanted,
                                   bool everybody) {
   const auto take_found = [&] { std::erase_if(wanted, [this](uint32_t inode) { return owners_.contains(inode); }); };
   take_found();
@@ -104,7 +104,7 @@ void ProcessTable::read_unchanged(const std::unordered_set<uint32_t>& live, std:
   }
 }
 
-void ProcessTable::read_next_in_turn() {
+void ProcessTable::read_next_in_turn(const LiveSockets& live) {
   constexpr size_t descriptors_at_once = 64, process_costs = 8;
   std::vector<int> pids;
   for (const auto& [pid, entry] : entries_) pids.push_back(pid);
@@ -116,7 +116,7 @@ void ProcessTable::read_next_in_turn() {
     turn_ = *next;
     Entry& entry = entries_[turn_];
     if (size_is_count_ && entry.folder_size == 0) continue;  // A thread of the kernel.
-    read_process(turn_, entry, nullptr);
+    read_process(turn_, entry, &live);
     read += entry.descriptors.size() + process_costs;
   }
 }
@@ -126,9 +126,7 @@ const Owners* ProcessTable::owners(uint32_t inode) const {
   return found == owners_.end() ? nullptr : &found->second;
 }
 
-bool ProcessTable::take_changed() { return std::exchange(changed_, false); }
-
-void ProcessTable::read_process(int pid, Entry& entry, const std::unordered_set<uint32_t>* live) {
+void ProcessTable::read_process(int pid, Entry& entry, const LiveSockets* live) {
   entry.read_in_pass = pass_;
   char name[16];
   snprintf(name, sizeof name, "%d", pid);
@@ -159,16 +157,45 @@ void ProcessTable::read_process(int pid, Entry& entry, const std::unordered_set<
   const bool holds_sockets =
       std::any_of(fresh_.begin(), fresh_.end(), [](const Descriptor& descriptor) { return descriptor.inode != 0; });
   auto identity = holds_sockets ? read_identity(pid, process.fd) : nullptr;
-  const bool same_identity = identity != nullptr && entry.process != nullptr && *identity == *entry.process;
-  if (same_identity) identity = entry.process;
-  const auto same = [](const Descriptor& a, const Descriptor& b) { return a.fd == b.fd && a.inode == b.inode; };
-  const bool same_descriptors = std::equal(fresh_.begin(), fresh_.end(), entry.descriptors.begin(),
-                                           entry.descriptors.end(), same);
-  if (identity == entry.process && same_descriptors) return;
-  set_holder(entry, entry.descriptors, false);
-  entry.process = identity;
-  entry.descriptors = fresh_;
-  set_holder(entry, entry.descriptors, true);
+  if (identity != nullptr && entry.process != nullptr && *identity == *entry.process) identity = entry.process;
+  take_fresh(entry, std::move(identity));
+}
+
+void ProcessTable::take_fresh(Entry& entry, std::shared_ptr<const Process> process) {
+  if (process != entry.process) {
+    remove_owner_of_all(entry);
+    entry.process = std::move(process);
+    std::swap(entry.descriptors, fresh_);
+    for (const Descriptor& descriptor : entry.descriptors) add_owner(descriptor.inode, entry.process);
+    return;
+  }
+  // A busy server has thousands of descriptors, of which few changed.
+  std::vector<uint32_t> gone;
+  auto old = entry.descriptors.cbegin();
+  for (const Descriptor& now : fresh_) {
+    for (; old != entry.descriptors.cend() && old->fd < now.fd; old++) gone.push_back(old->inode);
+    if (old != entry.descriptors.cend() && old->fd == now.fd) {
+      if (old->inode == now.inode) {
+        old++;
+        continue;
+      }
+      gone.push_back(old->inode);
+      old++;
+    }
+    add_owner(now.inode, entry.process);
+  }
+  for (; old != entry.descriptors.cend(); old++) gone.push_back(old->inode);
+  std::swap(entry.descriptors, fresh_);
+  if (gone.empty()) return;
+  // A process may hold a socket through several descriptors: it is an owner until the last of them is gone.
+  std::sort(gone.begin(), gone.end());
+  std::unordered_set<uint32_t> kept;
+  for (const Descriptor& now : entry.descriptors) {
+    if (std::binary_search(gone.begin(), gone.end(), now.inode)) kept.insert(now.inode);
+  }
+  for (const uint32_t inode : gone) {
+    if (!kept.contains(inode)) remove_owner(inode, entry.process);
+  }
 }
 
 std::shared_ptr<const Process> ProcessTable::read_identity(int pid, int folder) {
@@ -187,22 +214,26 @@ std::shared_ptr<const Process> ProcessTable::read_identity(int pid, int folder) 
   return process;
 }
 
-void ProcessTable::set_holder(const Entry& entry, const std::vector<Descriptor>& descriptors, bool holds) {
-  if (entry.process == nullptr) return;
-  for (const Descriptor& descriptor : descriptors) {
-    if (descriptor.inode == 0) continue;
-    changed_ = true;
-    if (holds) {
-      Owners& owners = owners_[descriptor.inode];
-      const auto place = std::lower_bound(owners.begin(), owners.end(), entry.process,
-                                          [](const auto& a, const auto& b) { return a->pid < b->pid; });
-      // A process may hold a socket through several descriptors.
-      if (place == owners.end() || (*place)->pid != entry.process->pid) owners.insert(place, entry.process);
-    } else if (const auto found = owners_.find(descriptor.inode); found != owners_.end()) {
-      std::erase(found->second, entry.process);
-      if (found->second.empty()) owners_.erase(found);
-    }
-  }
+void ProcessTable::add_owner(uint32_t inode, const std::shared_ptr<const Process>& process) {
+  if (inode == 0 || process == nullptr) return;
+  Owners& owners = owners_[inode];
+  const auto place = std::lower_bound(owners.begin(), owners.end(), process,
+                                      [](const auto& a, const auto& b) { return a->pid < b->pid; });
+  if (place != owners.end() && *place == process) return;
+  owners.insert(place, process);
+  changed_.push_back(inode);
+}
+
+void ProcessTable::remove_owner(uint32_t inode, const std::shared_ptr<const Process>& process) {
+  const auto found = inode == 0 ? owners_.end() : owners_.find(inode);
+  if (found == owners_.end()) return;
+  std::erase(found->second, process);
+  if (found->second.empty()) owners_.erase(found);
+  changed_.push_back(inode);
+}
+
+void ProcessTable::remove_owner_of_all(const Entry& entry) {
+  for (const Descriptor& descriptor : entry.descriptors) remove_owner(descriptor.inode, entry.process);
 }
 
 }  // namespace proclabel

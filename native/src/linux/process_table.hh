@@ -7,11 +7,15 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "socket_source.hh"
 
 namespace proclabel {
+
+/** Inode of each socket that exists, and the socket's id. */
+using LiveSockets = std::unordered_map<uint32_t, uint64_t>;
 
 /**
  * Which processes hold which sockets: inode to processes, from /proc/PID/fd.
@@ -29,24 +33,24 @@ class ProcessTable {
 
   /**
    * Reads the processes that are new or whose number of descriptors changed; forgets those that ended. A descriptor that
-   * held one of `live` (inodes of sockets that still exist) is taken to hold it still.
+   * held one of `live` is taken to hold it still.
    */
-  void refresh(const std::unordered_set<uint32_t>& live);
+  void refresh(const LiveSockets& live);
 
   /**
    * Reads those that the last refresh took to be unchanged, until `wanted` is empty; takes what it finds off `wanted`.
    * Without `everybody` only those that hold sockets: a client that opens one connection after the other.
    */
-  void read_unchanged(const std::unordered_set<uint32_t>& live, std::unordered_set<uint32_t>& wanted, bool everybody);
+  void read_unchanged(const LiveSockets& live, std::unordered_set<uint32_t>& wanted, bool everybody);
 
-  /** Reads all descriptors of the next few processes, so that each has its turn and no error lasts. */
-  void read_next_in_turn();
+  /** Reads the next few processes, so that each has its turn, however unchanged it seems. */
+  void read_next_in_turn(const LiveSockets& live);
 
   /** Who holds the socket, sorted by pid; null when nobody is known to. */
   const Owners* owners(uint32_t inode) const;
 
-  /** Whether owners() of anything may have changed since this was last asked. */
-  bool take_changed();
+  /** The sockets whose owners changed since this was last asked; some may be there twice. */
+  std::vector<uint32_t> take_changed() { return std::exchange(changed_, {}); }
 
  private:
   struct Descriptor {
@@ -66,9 +70,12 @@ class ProcessTable {
   };
 
   /** `live` null: every descriptor is read. */
-  void read_process(int pid, Entry& entry, const std::unordered_set<uint32_t>* live);
+  void read_process(int pid, Entry& entry, const LiveSockets* live);
   std::shared_ptr<const Process> read_identity(int pid, int folder);
-  void set_holder(const Entry& entry, const std::vector<Descriptor>& descriptors, bool holds);
+  void take_fresh(Entry& entry, std::shared_ptr<const Process> process);
+  void add_owner(uint32_t inode, const std::shared_ptr<const Process>& process);
+  void remove_owner(uint32_t inode, const std::shared_ptr<const Process>& process);
+  void remove_owner_of_all(const Entry& entry);
 
   DIR* proc_;
   /** Wall clock at boot, µs; taken once, so that a process's start time is the same at every reading. */
@@ -77,10 +84,10 @@ class ProcessTable {
   bool size_is_count_;
   uint32_t pass_ = 0;
   int turn_ = 0;
-  bool changed_ = false;
+  std::vector<uint32_t> changed_;
   std::unordered_map<int, Entry> entries_;
   std::unordered_map<uint32_t, Owners> owners_;
-  /** Reused by read_process. */
+  /** What read_process finds. */
   std::vector<Descriptor> fresh_;
 };
 
