@@ -5,8 +5,10 @@ import { Session } from './session.ts'
 export const sessionTimes = Object.freeze({
   tcpIdleUs: 300_000_000,
   otherIdleUs: 60_000_000,
-  /** A packet of an ended session within this time belongs to it. */
-  lingerUs: 5_000_000,
+  /** A session that has ended is published as closed after so much silence. */
+  closeUs: 5_000_000,
+  /** A packet without SYN belongs to the ended session this long: FINs are sent again with doubling gaps; Linux's TIME_WAIT. */
+  lingerUs: 60_000_000,
   /** A long session is published early: first after this time, then at every interval. */
   earlyUs: 10_000_000,
   earlyIntervalUs: 300_000_000,
@@ -16,8 +18,8 @@ export type SessionTimes = typeof sessionTimes
 /** What the table tells while packets and time go by; called in order of the packets. */
 export interface SessionListener {
   started: (session: Session) => void
-  /** The session is due for an early record and goes on. */
-  early: (session: Session) => void
+  /** The session is due for a record and stays: it goes on, or it has ended and lingers (then `endReason` is set). */
+  due: (session: Session) => void
   /** The session has ended and left the table; `endReason` says how. */
   ended: (session: Session) => void
 }
@@ -108,9 +110,9 @@ export class SessionTable {
       this.#end(session, session.endReason ?? 'idle')
       return
     }
-    if (nowUs >= this.#earlyUs(session)) {
+    if (nowUs >= this.#recordUs(session)) {
       session.publishedUs = nowUs
-      this.#listener.early(session)
+      this.#listener.due(session)
     }
     this.#schedule(session)
   }
@@ -120,15 +122,16 @@ export class SessionTable {
     return session.lastUs + (session.endReason === null ? this.#idleUs(session) : this.#times.lingerUs)
   }
 
-  /** When the next early record is due; never for a session that has ended and only lingers. */
-  #earlyUs(session: Session): number {
-    if (session.endReason !== null) return Number.POSITIVE_INFINITY
-    const { earlyUs, earlyIntervalUs } = this.#times
+  /** When the next record is due: early ones while the session goes on, one when it has ended and no packet came since. */
+  #recordUs(session: Session): number {
+    const { closeUs, earlyUs, earlyIntervalUs } = this.#times
+    if (session.endReason !== null)
+      return session.publishedUs > session.lastUs ? Number.POSITIVE_INFINITY : session.lastUs + closeUs
     return session.publishedUs === 0 ? session.firstUs + earlyUs : session.publishedUs + earlyIntervalUs
   }
 
   #schedule(session: Session): void {
-    const second = Math.floor(Math.min(this.#silentUs(session), this.#earlyUs(session)) / 1e6)
+    const second = Math.floor(Math.min(this.#silentUs(session), this.#recordUs(session)) / 1e6)
     session.dueSecond = second
     const bucket = this.#due.get(second)
     if (bucket) bucket.push(session)

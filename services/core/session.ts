@@ -66,6 +66,8 @@ export class Session {
   captureGap = false
   splt: SpltEntry[] = []
   judgement: Judgement | null = null
+  /** The last record that was published while the session was in the table. */
+  published: LabeledSession | null = null
   /** Revision that the next record of this session gets. */
   revision = 0
   /** Second in which the session table looks at it again. */
@@ -216,6 +218,16 @@ export class Session {
       truncated_start: false,
       splt: swap ? this.splt.map(({ len, gap_us }) => ({ len: -len, gap_us })) : this.splt,
     }
+  }
+
+  /** Whether this closed record says all that is known now. */
+  isToldBy({ state, packets_out, packets_in, label, label_final }: LabeledSession): boolean {
+    return (
+      state === 'closed' &&
+      packets_out + packets_in === this.packetsOut + this.packetsIn &&
+      label_final === this.judgement?.label_final &&
+      JSON.stringify(label) === JSON.stringify(this.judgement.label)
+    )
   }
 
   #communityId(): string {

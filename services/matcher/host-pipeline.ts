@@ -70,7 +70,7 @@ export class HostPipeline {
     this.#options = options
     this.#table = new SessionTable({
       started: session => this.#fresh.push(session),
-      early: session => this.#early(session),
+      due: session => this.#due(session),
       ended: session => this.#ended(session),
     })
   }
@@ -160,10 +160,12 @@ export class HostPipeline {
     session.judge(this.#matcher?.judge(facts) ?? noAgentDecision(facts))
   }
 
-  #early(session: Session): void {
+  /** A record while the session stays in the table; only where such records are wanted. */
+  #due(session: Session): void {
     if (!this.#options.provisional) return
     if (this.hostId === '' || session.judgement === null) this.#judge(session)
-    this.#records.push(this.#record(session, 'open'))
+    session.published = this.#record(session, session.endReason === null ? 'open' : 'closed')
+    this.#records.push(session.published)
   }
 
   #ended(session: Session): void {
@@ -174,13 +176,15 @@ export class HostPipeline {
 
   #close(session: Session): void {
     if (session.judgement!.stage !== 'A' && this.#matcher) this.#judge(session)
-    const record = this.#record(session, 'closed')
-    if (record.label_final || this.#matcher === null) this.#records.push({ ...record, label_final: true })
-    else this.#keep({ facts: session.facts(this.hostId), record, published: this.#options.provisional })
+    if (this.#matcher === null) session.judgement!.label_final = true
+    const isOut = session.published !== null && session.isToldBy(session.published)
+    const record = isOut ? session.published! : this.#record(session, 'closed')
+    const published = record.label_final || this.#options.provisional
+    if (published && !isOut) this.#records.push(record)
+    if (!record.label_final) this.#keep({ facts: session.facts(this.hostId), record, published })
   }
 
   #keep(undecided: Undecided): void {
-    if (undecided.published) this.#records.push(undecided.record)
     this.#undecided.set(undecided.record.session_id, undecided)
     if (this.#undecided.size <= maxUndecided) return
     const [oldest] = this.#undecided.values()
@@ -197,7 +201,9 @@ export class HostPipeline {
     for (const [id, undecided] of this.#undecided) {
       const { facts, record } = undecided
       const history = last ? this.#options.history?.(facts, this.hostId) : undefined
-      const judgement = judgementOf(matcher.resolve(facts, history ?? matcher.historyOf(facts.proto, facts.localPort)))
+      const judgement = judgementOf(
+        matcher.resolve(facts, history ?? matcher.intervalsOf(facts.proto, facts.localPort)),
+      )
       const final = last || judgement.label_final
       const changed = JSON.stringify(judgement.label) !== JSON.stringify(record.label)
       if (final || changed) {
