@@ -38,6 +38,8 @@ export { SharedNames } from './stages/server-name.ts'
 
 /** Event time between two sweeps of what is too old. */
 const sweepUs = 60_000_000
+/** Records of a port that are looked through to see whether it is in use. */
+const portRecords = 1_000
 /** Intervals of a port up to which stage F is tried in shadow. */
 const shadowHistory = 64
 
@@ -312,7 +314,10 @@ export class HostMatcher {
 
   /** Whether any socket was on the local port while the session lasted. */
   #isPortInUse(facts: SessionFacts, { clocks, pollPeriodUs }: DirectView): boolean {
-    return this.intervalsOf(facts.proto, facts.localPort).some(({ from, until, seen, endTold }) => {
+    const records = this.intervalsOf(facts.proto, facts.localPort)
+    // A port with more records than that is in use.
+    if (records.length > portRecords) return true
+    return records.some(({ from, until, seen, endTold }) => {
       const last = until ?? (endTold ? null : seen)
       const begun = clocks.toCapture(from.clock, from.lowUs) <= facts.lastUs + pollPeriodUs
       return begun && (!last || clocks.toCapture(last.clock, last.highUs) >= facts.firstUs - pollPeriodUs)

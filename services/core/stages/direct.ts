@@ -28,8 +28,11 @@ export type DirectMatch =
 /** How the socket's ends fit; less is better. A :: socket takes IPv4 only where no IPv4 socket does. */
 const quality = { exact: 0, bound: 1, wildcard: 2, mappedWildcard: 3 } as const
 
-/** How its time fits; less is better. */
-const fit = { began: 0, inside: 1, edge: 2, near: 3 } as const
+/**
+ * How its time fits; less is better: the session began with the socket; the socket was there; it may have been there, between
+ * two polls; it came while the session lasted; it had gone not long before.
+ */
+const fit = { began: 0, inside: 1, edge: 2, late: 3, gone: 4 } as const
 
 export interface Candidate {
   interval: OwnershipInterval
@@ -51,7 +54,7 @@ export function isExact(candidate: Candidate): boolean {
 
 /** The socket was there when the session began, not merely near. */
 export function isInside(candidate: Candidate): boolean {
-  return candidate.fit !== fit.near
+  return candidate.fit !== fit.gone
 }
 
 /**
@@ -92,12 +95,12 @@ function decide(candidates: readonly Candidate[], toleranceUs: number): DirectMa
   return { kind: 'owner', label: owners.reduce(commonLabel), best }
 }
 
-function isNear(candidate: Candidate): number {
-  return candidate.fit === fit.near ? 1 : 0
+function isGone(candidate: Candidate): number {
+  return candidate.fit === fit.gone ? 1 : 0
 }
 
 function compare(a: Candidate, b: Candidate): number {
-  return isNear(a) - isNear(b) || a.quality - b.quality || a.fit - b.fit || a.distanceUs - b.distanceUs
+  return isGone(a) - isGone(b) || a.quality - b.quality || a.fit - b.fit || a.distanceUs - b.distanceUs
 }
 
 function isWorse(rival: Candidate, best: Candidate, toleranceUs: number): boolean {
@@ -148,10 +151,10 @@ function fitInterval(
   if (firstUs < from.lowUs) {
     // The socket may show up after the first packet: at the next poll, or when the handshake is done.
     const lateUs = lastUs + 2 * view.pollPeriodUs
-    return exact && from.lowUs <= lateUs ? { fit: fit.edge, distanceUs: from.lowUs - firstUs } : null
+    return exact && from.lowUs <= lateUs ? { fit: fit.late, distanceUs: from.lowUs - firstUs } : null
   }
   const goneUs = firstUs - until!.highUs
-  return goneUs <= reachUs ? { fit: fit.near, distanceUs: goneUs } : null
+  return goneUs <= reachUs ? { fit: fit.gone, distanceUs: goneUs } : null
 }
 
 /** A log that tells connections alone: its event is a point, and how long it speaks for depends on the session. */
@@ -173,7 +176,7 @@ function fitSighting(
   if (fromUs <= lastUs && seenUs >= firstUs) return { fit: fit.inside, distanceUs }
   const reachUs = proto === 'tcp' ? constants.sightingTcpReachUs : constants.sightingUdpReachUs
   if (fromUs > lastUs || firstUs - seenUs > reachUs || hasPassedOn(facts, interval, view)) return null
-  return { fit: fit.near, distanceUs }
+  return { fit: fit.gone, distanceUs }
 }
 
 /** Whether the owner of a sighting has ended since, or another has been seen on the port. */

@@ -23,7 +23,21 @@ export function searchPortHistory(
   clocks: HostClocks,
   constants: MatchConstants,
 ): Inference | null {
-  return findNear(facts, history, except, clocks, constants) ?? findService(facts, history, except, clocks, constants)
+  const records = relevant(facts, history, constants)
+  return findNear(facts, records, except, clocks, constants) ?? findService(facts, records, except, clocks, constants)
+}
+
+/** Where a port's history is longer than this, it is a server's: most of it is connections that tell nothing new. */
+const wholeHistory = 512
+
+/** Of a long history: bound sockets, and connections with the same address. */
+function relevant(
+  facts: SessionFacts,
+  history: readonly OwnershipInterval[],
+  constants: MatchConstants,
+): readonly OwnershipInterval[] {
+  if (history.length <= wholeHistory || constants.portHistoryReachUs === Number.POSITIVE_INFINITY) return history
+  return history.filter(({ remoteIp }) => remoteIp === null || remoteIp === facts.remoteIp)
 }
 
 /** The program of the nearest socket, if it has its share of all sockets that are near. */
