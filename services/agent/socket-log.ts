@@ -1,4 +1,3 @@
-import { constants as bufferConstants } from 'node:buffer'
 import { createReadStream } from 'node:fs'
 import { open, readdir, stat } from 'node:fs/promises'
 import { isIP } from 'node:net'
@@ -46,7 +45,7 @@ export interface SocketLog extends AsyncIterable<SocketLogRecord> {
 }
 
 /** Longest line that is read, bytes: the keyframe of more than 50,000 sockets. */
-export const MAX_LINE_BYTES = Math.min(32 * 1024 * 1024, bufferConstants.MAX_STRING_LENGTH)
+export const MAX_LINE_BYTES = 32 * 1024 * 1024
 
 const AGENT_TOPICS: readonly string[] = ['hosts', 'socket-snapshots', 'socket-events'] satisfies AgentTopic[]
 const DETECTION_BYTES = 64 * 1024
