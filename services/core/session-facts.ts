@@ -1,4 +1,4 @@
-import type { Direction, DirectionEvidence } from '#schemas'
+import type { Direction, DirectionEvidence, LabeledSession } from '#schemas'
 
 /** What matching needs to know of a session; all of it can be read off a labeled session too. */
 export interface SessionFacts {
@@ -26,3 +26,26 @@ export interface SessionFacts {
   /** The sensor lost packets during the session. */
   captureGap: boolean
 }
+
+const synFlag = 2
+
+/** The facts of a session that has been published. */
+export const factsOf = (record: LabeledSession): SessionFacts => ({
+  sessionId: record.session_id,
+  proto: record.proto,
+  localIp: record.local_ip,
+  localPort: record.local_port,
+  remoteIp: record.remote_ip,
+  remotePort: record.remote_port,
+  firstUs: record.first_us,
+  lastUs: record.last_us,
+  direction: record.direction,
+  directionBy: record.direction_by,
+  synSeen: (record.tcp_flags & synFlag) !== 0,
+  packetsOut: record.packets_out,
+  packetsIn: record.packets_in,
+  tcpFlags: record.tcp_flags,
+  sni: record.sni,
+  ja4: record.ja4,
+  captureGap: record.capture_gap,
+})

@@ -6,10 +6,11 @@ import { HostMatcher } from '#core/host-matcher.ts'
 import { noAgentDecision } from '#core/match.ts'
 import type { OwnershipInterval } from '#core/ownership.ts'
 import { judgementOf, type Session } from '#core/session.ts'
-import type { SessionFacts } from '#core/session-facts.ts'
+import { factsOf, type SessionFacts } from '#core/session-facts.ts'
 import { SessionTable } from '#core/session-table.ts'
 import type { ServerNames } from '#core/stages/server-name.ts'
 import {
+  codecs,
   directionBits,
   type Host,
   type LabeledSession,
@@ -22,6 +23,7 @@ import {
 
 /** Published sessions whose label may still change, kept at most; the oldest are left as they are. */
 const maxUndecided = 200_000
+const codec = codecs['labeled-sessions']
 /** How often they are looked at again, capture time. */
 const reconsiderEveryUs = 30_000_000
 
@@ -37,11 +39,14 @@ export interface PipelineOptions {
   history?: (facts: SessionFacts, hostId: string) => readonly OwnershipInterval[]
 }
 
-/** A session that has left the table and whose label is not final. */
+/** A session that has left the table and whose label is not final; packed, since there may be many. */
 interface Undecided {
-  facts: SessionFacts
-  record: LabeledSession
+  firstUs: number
+  /** Its last record, encoded. */
+  value: Buffer
   published: boolean
+  /** Post-processing has looked at it. */
+  resolved: boolean
 }
 
 /**
@@ -181,38 +186,48 @@ export class HostPipeline {
     const record = isOut ? session.published! : this.#record(session, 'closed')
     const published = record.label_final || this.#options.provisional
     if (published && !isOut) this.#records.push(record)
-    if (!record.label_final) this.#keep({ facts: session.facts(this.hostId), record, published })
+    if (!record.label_final) this.#keep(record, published)
   }
 
-  #keep(undecided: Undecided): void {
-    this.#undecided.set(undecided.record.session_id, undecided)
+  #keep(record: LabeledSession, published: boolean): void {
+    const value = codec.encode(record)
+    this.#undecided.set(record.session_id, { firstUs: record.first_us, value, published, resolved: false })
     if (this.#undecided.size <= maxUndecided) return
-    const [oldest] = this.#undecided.values()
-    this.#undecided.delete(oldest!.record.session_id)
-    if (!oldest!.published) this.#records.push(oldest!.record)
+    const [id, oldest] = this.#undecided.entries().next().value!
+    this.#undecided.delete(id)
+    if (!oldest.published) this.#records.push(codec.decode(oldest.value))
   }
 
-  /** Judges again, with late evidence and post-processing, what is not final; at the end all of it becomes final. */
+  /**
+   * Post-processing: judges again, with all that is known by now, the sessions whose label is not final: each once, then
+   * those for whose time evidence came late; at the end all of them, and then they are final.
+   */
   #reconsider(last: boolean): void {
-    this.#reconsideredUs = this.#nowUs
     const matcher = this.#matcher
     if (matcher === null) return
+    this.#reconsideredUs = this.#nowUs
     matcher.expire(this.#nowUs)
+    const late = matcher.takeRejudge()
     for (const [id, undecided] of this.#undecided) {
-      const { facts, record } = undecided
-      const history = last ? this.#options.history?.(facts, this.hostId) : undefined
-      const judgement = judgementOf(
-        matcher.resolve(facts, history ?? matcher.intervalsOf(facts.proto, facts.localPort)),
-      )
-      const final = last || judgement.label_final
-      const changed = JSON.stringify(judgement.label) !== JSON.stringify(record.label)
-      if (final || changed) {
-        undecided.record = { ...record, ...judgement, label_final: final }
-        if (undecided.published) undecided.record.revision++
-        if (final || undecided.published) this.#records.push(undecided.record)
-        if (final) this.#undecided.delete(id)
-      }
+      const { firstUs, resolved } = undecided
+      const isLate = late !== null && firstUs >= late.fromUs && firstUs <= late.toUs
+      if (last || isLate || !resolved) this.#resolve(matcher, id, undecided, last)
     }
+  }
+
+  #resolve(matcher: HostMatcher, id: string, undecided: Undecided, last: boolean): void {
+    const record = codec.decode(undecided.value)
+    const facts = factsOf(record)
+    const history = last ? this.#options.history?.(facts, this.hostId) : undefined
+    const judgement = judgementOf(matcher.resolve(facts, history ?? matcher.intervalsOf(facts.proto, facts.localPort)))
+    judgement.label_final ||= last
+    undecided.resolved = true
+    if (judgement.label_final) this.#undecided.delete(id)
+    else if (JSON.stringify(judgement.label) === JSON.stringify(record.label)) return
+    Object.assign(record, judgement)
+    if (undecided.published) record.revision++
+    undecided.value = codec.encode(record)
+    if (judgement.label_final || undecided.published) this.#records.push(record)
   }
 
   #record(session: Session, state: 'open' | 'closed'): LabeledSession {
