@@ -224,3 +224,22 @@ export function words(decision: Decision): string {
 function labelWords(label: Label): string {
   return label.pid === null ? label.process : `${label.process}:${label.pid}`
 }
+
+/** Teaches: sessions of a program with a remote end, each from a port of its own, each exactly labeled. */
+export function teach(host: TestHost, process: string, remote: string, count: number, fromMs = 0): void {
+  const [ip] = remote.split(':')
+  for (let i = 0; i < count; i++) {
+    const ms = fromMs + i * 100
+    const port = 50_000 + ((ms / 100) % 10_000)
+    const ends = `tcp 10.0.0.1:${port} ${remote}`
+    host.events('etw', ms + 50, [{ ms, kind: 'connect', ends, process }])
+    const decision = host.judge(session(`tcp ${port} > ${remote}`, ms, { sni: `www.site-${ip}.example.com`, ja4: 'j' }))
+    if (decision.stage !== 'A') throw new Error(`teaching needs stage A, got ${words(decision)}`)
+    host.events('etw', ms + 60, [{ ms: ms + 60, kind: 'close', ends, process }])
+  }
+}
+
+/** A host whose events are whole no longer: from here on sessions may be missed. */
+export function loseEvents(host: TestHost, ms: number): void {
+  host.events('etw', ms, [], { lost: 5 })
+}

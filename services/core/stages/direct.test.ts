@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { at, session, TestHost, words } from '../test-host.ts'
+
+const minuteMs = 60_000
+const hourMs = 60 * minuteMs
+
+describe('stage A, direct', () => {
+  test('an exact 5-tuple in the poll after the SYN', () => {
+    const host = new TestHost()
+    host.poll(0)
+    host.poll(50, ['tcp 10.0.0.1:40000 1.1.1.1:443', 'curl'])
+    const decision = host.judge(session('tcp 40000 > 1.1.1.1:443', 20))
+    assert.equal(words(decision), 'A curl:1000')
+    assert.equal(decision.final, true)
+    assert.equal(decision.evidence.quality, 'exact')
+    assert.equal(decision.evidence.source, 'snapshot')
+    assert.equal(decision.evidence.owned_from_us, at(50.3))
+  })
+
+  test('a listener owns what comes in, and tells the direction', () => {
+    const host = new TestHost()
+    host.pollOn(0, 100, ['tcp 0.0.0.0:22 *', 'sshd'])
+    const inbound = host.judge(session('tcp 22 - 9.9.9.9:50000', 60))
+    assert.equal(words(inbound), 'A sshd:1002')
+    assert.equal(inbound.evidence.quality, 'wildcard')
+    assert.deepEqual(inbound.direction, { direction: 'in', by: 'listener' })
+    assert.equal(inbound.final, false)
+  })
+
+  test('a listener does not own what the host opened from its port', () => {
+    const host = new TestHost()
+    host.pollOn(0, 2_000, ['tcp 0.0.0.0:22 *', 'sshd'])
+    assert.notEqual(host.judge(session('tcp 22 > 9.9.9.9:50000', 60)).stage, 'A')
+  })
+
+  test('the bound address comes before the wildcard, and the exact 5-tuple before both', () => {
+    const host = new TestHost()
+    const wildcard = ['udp 0.0.0.0:53 *', 'dns'] as const
+    const bound = ['udp 10.0.0.1:53 *', 'python'] as const
+    const exact = ['udp 10.0.0.1:53 8.8.8.8:53', 'firefox'] as const
+    host.poll(0, wildcard)
+    assert.equal(words(host.judge(session('udp 53 < 7.7.7.7:1', 0))), 'A dns:1004')
+    host.pollOn(50, 150, wildcard, bound)
+    assert.equal(words(host.judge(session('udp 53 < 7.7.7.7:1', 120))), 'A python:1005')
+    host.pollOn(200, 300, wildcard, bound, exact)
+    assert.equal(words(host.judge(session('udp 53 > 8.8.8.8:53', 270))), 'A firefox:1001')
+  })
+
+  test(':: takes IPv4 only where it may, and after 0.0.0.0', () => {
+    const host = new TestHost()
+    host.poll(0, ['udp :::53 *', 'python'])
+    assert.equal(words(host.judge(session('udp 53 < 7.7.7.7:1', 0))), 'A python:1005')
+    host.pollOn(50, 150, ['udp :::53 *', 'python'], ['udp 0.0.0.0:53 *', 'dns'])
+    assert.equal(words(host.judge(session('udp 53 < 7.7.7.7:1', 120))), 'A dns:1004')
+    assert.equal(words(host.judge(session('udp 53 < 2001:db8::7:1', 120, { localIp: '2001:db8::1' }))), 'A python:1005')
+  })
+
+  test('a v4-mapped address is the IPv4 address', () => {
+    const host = new TestHost()
+    host.poll(0)
+    host.poll(50, ['tcp ::ffff:10.0.0.1:40000 ::ffff:1.1.1.1:443', 'curl'])
+    assert.equal(words(host.judge(session('tcp 40000 > 1.1.1.1:443', 20))), 'A curl:1000')
+  })
+
+  test('a socket gone for up to 10 polls still counts, one gone for longer does not', () => {
+    const host = new TestHost()
+    host.poll(0, ['udp 10.0.0.1:40000 *', 'dns'])
+    host.pollOn(50, 2_000)
+    assert.equal(words(host.judge(session('udp 40000 < 1.1.1.1:53', 500))), 'A dns:1004')
+    assert.equal(words(host.judge(session('udp 40000 < 1.1.1.1:53', 700))), 'unknown agent-gap')
+  })
+
+  test('TIME_WAIT rows leave the socket with its last owner', () => {
+    const host = new TestHost()
+    const ends = 'tcp 10.0.0.1:40000 1.1.1.1:443'
+    host.poll(0)
+    host.poll(50, [ends, 'curl'])
+    host.pollOn(100, 900, [ends])
+    assert.equal(words(host.judge(session('tcp 40000 - 1.1.1.1:443', 800))), 'A curl:1000')
+  })
+
+  test('a new owner of the same 5-tuple owns the session that begins with it', () => {
+    const host = new TestHost()
+    const ends = 'tcp 10.0.0.1:40000 1.1.1.1:443'
+    host.pollOn(0, 100, [ends, 'curl'])
+    host.pollOn(150, 300, [ends, 'firefox'])
+    assert.equal(words(host.judge(session('tcp 40000 > 1.1.1.1:443', 120))), 'A firefox:1001')
+  })
+
+  test('several processes of one program give its name without a pid', () => {
+    const host = new TestHost()
+    host.pollOn(0, 100, ['tcp 0.0.0.0:80 *', 'nginx:10', 'nginx:11', 'nginx:12'])
+    const decision = host.judge(session('tcp 80 < 9.9.9.9:50000', 60))
+    assert.equal(words(decision), 'A nginx')
+    assert.equal(decision.evidence.reason, 'all owners run one program')
+  })
+
+  test('init, which hands a listener over, does not count as its user', () => {
+    const host = new TestHost()
+    host.pollOn(0, 100, ['tcp 0.0.0.0:22 *', 'systemd:1', 'sshd'])
+    assert.equal(words(host.judge(session('tcp 22 < 9.9.9.9:50000', 60))), 'A sshd:1002')
+  })
+
+  test('a child that inherits a connection later does not take it', () => {
+    const host = new TestHost()
+    const ends = 'tcp 10.0.0.1:40000 1.1.1.1:443'
+    host.poll(0)
+    host.poll(50, [ends, 'python'])
+    host.pollOn(100, 300, [ends, 'python', 'curl'])
+    assert.equal(words(host.judge(session('tcp 40000 > 1.1.1.1:443', 20))), 'A python:1005')
+  })
+
+  test('an accept event beats the listener', () => {
+    const host = new TestHost()
+    host.pollOn(0, 2_000, ['tcp 0.0.0.0:80 *', 'nginx:10', 'python'])
+    host.events('etw', 2_000, [
+      { ms: 1_001, kind: 'accept', ends: 'tcp 10.0.0.1:80 9.9.9.9:50000', process: 'nginx:11' },
+    ])
+    const decision = host.judge(session('tcp 80 < 9.9.9.9:50000', 1_000))
+    assert.equal(words(decision), 'A nginx:11')
+    assert.equal(decision.evidence.source, 'etw')
+  })
+
+  test('events may name the ends in either order', () => {
+    const host = new TestHost()
+    host.events('etw', 100, [{ ms: 21, kind: 'accept', ends: 'tcp 9.9.9.9:50000 10.0.0.1:80', process: 'nginx:11' }])
+    assert.equal(words(host.judge(session('tcp 80 < 9.9.9.9:50000', 20))), 'A nginx:11')
+  })
+})
+
+describe('stage A from a log of connections alone', () => {
+  const connect = (ms: number, process: string) =>
+    ({ ms, kind: 'connect', ends: 'tcp 10.0.0.1:40000 1.1.1.1:443', process }) as const
+
+  test('the event at the SYN', () => {
+    const host = new TestHost()
+    host.events('sysmon', minuteMs, [connect(0, 'curl')])
+    assert.equal(words(host.judge(session('tcp 40000 > 1.1.1.1:443', 0))), 'A curl:1000')
+  })
+
+  for (const shiftMs of [720, 11_450, -11_450]) {
+    test(`the log's clock is off by ${shiftMs} ms`, () => {
+      const host = new TestHost()
+      host.events('sysmon', hourMs, [connect(shiftMs, 'curl'), connect(shiftMs + 5 * minuteMs, 'firefox')])
+      const decision = host.judge(session('tcp 40000 > 1.1.1.1:443', 0))
+      assert.equal(words(decision), 'A curl:1000')
+      assert.equal(decision.evidence.clock_offset_us, shiftMs * 1_000)
+      assert.equal(words(host.judge(session('tcp 40000 > 1.1.1.1:443', 5 * minuteMs))), 'A firefox:1001')
+    })
+  }
+
+  test('a log in whole seconds', () => {
+    const host = new TestHost()
+    host.events('security', minuteMs, [{ ...connect(-700, 'curl'), resolutionMs: 1_000 }])
+    assert.equal(words(host.judge(session('tcp 40000 > 1.1.1.1:443', 0))), 'A curl:1000')
+  })
+
+  test('the same 5-tuple an hour away joins nothing, early or late', () => {
+    for (const ms of [-hourMs, hourMs]) {
+      const host = new TestHost()
+      host.events('sysmon', 2 * hourMs, [connect(-2 * hourMs, 'dns'), connect(ms, 'curl')])
+      for (const text of ['tcp 40000 > 1.1.1.1:443', 'tcp 40000 - 1.1.1.1:443']) {
+        assert.equal(words(host.judge(session(text, 0))), 'unknown agent-gap')
+        assert.equal(words(host.resolve(session(text, 0))), 'unknown agent-gap')
+      }
+    }
+  })
+
+  test('without a SYN an event minutes before counts, until somebody else has the port or the process ends', () => {
+    const facts = session('tcp 40000 - 1.1.1.1:443', 5 * minuteMs)
+    const calm = new TestHost()
+    calm.events('sysmon', hourMs, [connect(0, 'curl')])
+    assert.equal(words(calm.judge(facts)), 'A curl:1000')
+
+    const taken = new TestHost()
+    const other = { ...connect(minuteMs, 'firefox'), ends: 'tcp 10.0.0.1:40000 2.2.2.2:443' }
+    taken.events('sysmon', hourMs, [connect(0, 'curl'), other])
+    assert.equal(taken.judge(facts).label, null)
+
+    const ended = new TestHost()
+    ended.events('sysmon', hourMs, [connect(0, 'curl'), { ms: minuteMs, kind: 'process_exit', process: 'curl' }])
+    assert.equal(ended.judge(facts).label, null)
+  })
+
+  test('a UDP datagram shows who has the port', () => {
+    const host = new TestHost()
+    host.events('sysmon', hourMs, [{ ms: 0, kind: 'send', ends: 'udp 10.0.0.1:5000 1.1.1.1:53', process: 'dns' }])
+    assert.equal(words(host.judge(session('udp 5000 > 1.1.1.1:53', 0))), 'A dns:1004')
+    assert.equal(words(host.judge(session('udp 5000 > 2.2.2.2:53', 10_000))), 'A dns:1004')
+    assert.equal(host.judge(session('udp 5000 > 3.3.3.3:53', 5 * minuteMs)).stage === 'A', false)
+  })
+})
