@@ -29,12 +29,16 @@ export class HostDirectory {
     return this.#hosts.size
   }
 
-  /** The host that had this address at that time; where no span holds it, the one nearest in time: clocks differ. */
+  /**
+   * The host that had this address at that time; where no span holds it, the one nearest in time: clocks differ.
+   * Null for an address that several hosts have at once (loopback, a container bridge): it tells nothing.
+   */
   hostOf(ip: string, timeUs: number): string | null {
     const spans = this.#owners.get(ip)
     if (!spans) return null
-    const distance = (span: { sinceUs: number; untilUs: number }) =>
-      Math.max(span.sinceUs - timeUs, timeUs - span.untilUs, 0)
-    return spans.reduce((best, span) => (distance(span) < distance(best) ? span : best)).hostId
+    const distances = spans.map(({ sinceUs, untilUs }) => Math.max(sinceUs - timeUs, timeUs - untilUs, 0))
+    const nearest = Math.min(...distances)
+    const hosts = new Set(spans.filter((_, i) => distances[i] === nearest).map(({ hostId }) => hostId))
+    return hosts.size === 1 ? [...hosts][0]! : null
   }
 }

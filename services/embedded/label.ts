@@ -8,6 +8,7 @@ import { Capture } from '../capture/capture.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
 import { Matcher } from '../matcher/matcher.ts'
 import { exportSessions } from './export-sessions.ts'
+import { type LogHistory, portKey, readLogHistory } from './log-history.ts'
 import type { SocketLogs } from './socket-logs.ts'
 
 /** The socket log is read this far ahead of the packets, so that a host clock behind the capture's costs no second judgement. */
@@ -45,14 +46,7 @@ export async function labelCapture(options: LabelOptions): Promise<LabelResult> 
   for (const host of logs?.hosts ?? []) directory!.apply(host)
   const bus = new InProcessBus()
   const stop = new AbortController()
-  const history = logs?.history
-  const matcher = new Matcher({
-    bus,
-    store: new MemoryStore(),
-    constants,
-    provisional: false,
-    ...(history && { history }),
-  })
+  const matcher = new Matcher({ bus, store: new MemoryStore(), constants, provisional: false })
   const capture = new Capture({
     sensorId: options.sensorId,
     runId: randomUUID(),
@@ -83,7 +77,8 @@ export async function labelCapture(options: LabelOptions): Promise<LabelResult> 
     }
     await publishPackets(bus, capture.flush())
     await bus.drained()
-    await matcher.finish()
+    await matcher.end()
+    await matcher.finish(logs && (await historyBeyond(logs, times, matcher, constants)))
     await bus.drained()
   }
   try {
@@ -95,6 +90,23 @@ export async function labelCapture(options: LabelOptions): Promise<LabelResult> 
     await bus.close()
   }
   return { frames: capture.frames, ...times, records: matcher.records }
+}
+
+/** The socket logs' whole history, where they reach further than what the matcher has seen and remembers. */
+async function historyBeyond(
+  logs: SocketLogs,
+  { firstUs, lastUs }: Pick<LabelResult, 'firstUs' | 'lastUs'>,
+  matcher: Matcher,
+  constants: MatchConstants,
+): Promise<LogHistory | null> {
+  if (firstUs === null || lastUs === null || logs.firstUs === null || logs.lastUs === null) return null
+  if (logs.firstUs > firstUs - constants.keepUs && logs.lastUs < lastUs + logLeadUs) return null
+  const wanted = new Map<string, Set<string>>()
+  for (const { hostId, facts } of matcher.undecided()) {
+    const ports = wanted.get(hostId) ?? new Set()
+    wanted.set(hostId, ports.add(portKey(facts.proto, facts.localPort)))
+  }
+  return wanted.size === 0 ? null : readLogHistory(logs.records(), wanted, constants)
 }
 
 const publishPackets = (bus: InProcessBus, batches: readonly PacketBatch[]): Promise<void> =>

@@ -52,6 +52,7 @@ export async function runLive({ packets, source, constants, hostId, sink, signal
   try {
     await Promise.all([readPackets(), runAgent({ source, publish: publishAgent, signal, hostId })])
     await bus.drained()
+    await matcher.end()
     await matcher.finish()
     await bus.drained()
     stopConsumers.abort()

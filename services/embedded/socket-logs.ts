@@ -1,5 +1,3 @@
-import type { OwnershipInterval } from '#core/ownership.ts'
-import type { SessionFacts } from '#core/session-facts.ts'
 import { codecs, type Host } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import type { AgentTopic } from '../agent/agent.ts'
@@ -37,8 +35,6 @@ export interface SocketLogs {
   notes: string[]
   /** All records in order of time. */
   records: () => AsyncIterable<LoggedRecord>
-  /** The whole log's ownership intervals of a local port, for post-processing. */
-  history?: (facts: SessionFacts, hostId: string) => readonly OwnershipInterval[]
 }
 
 /** A stretch of records in order of time, that can be read again and again. */

@@ -35,9 +35,10 @@ export interface PipelineOptions {
   directory: HostDirectory
   /** Publish sessions that go on, and ended ones whose label may still change; else each once, when nothing changes it any more. */
   provisional: boolean
-  /** The host's whole socket log for a local port, where it reaches further back than the timeline. */
-  history?: (facts: SessionFacts, hostId: string) => readonly OwnershipInterval[]
 }
+
+/** All ownership intervals that are known of a session's local port on a host. */
+export type SocketHistory = (facts: SessionFacts, hostId: string) => readonly OwnershipInterval[]
 
 /** A session that has left the table and whose label is not final; packed, since there may be many. */
 interface Undecided {
@@ -108,17 +109,27 @@ export class HostPipeline {
     this.#nowUs = batch.until_us
     this.#table.advance(this.#nowUs)
     this.#settle()
-    if (this.#matcher && this.#nowUs - this.#reconsideredUs >= reconsiderEveryUs) this.#reconsider(false)
+    if (this.#matcher && this.#nowUs - this.#reconsideredUs >= reconsiderEveryUs)
+      this.#reconsider(this.#timeline, false)
   }
 
-  /** The input is over: ends and judges every session, with all that is known by now. */
-  finish(): void {
+  /** The input is over: ends every session that is left, and judges it with all that is known by now. */
+  end(): void {
     this.#table.finish()
     for (const session of this.#unjudged) this.#judge(session)
     this.#unjudged = []
     for (const session of this.#waiting) this.#close(session)
     this.#waiting.clear()
-    this.#reconsider(true)
+  }
+
+  /** Facts of the sessions whose label is not final. */
+  *undecided(): Iterable<SessionFacts> {
+    for (const { value } of this.#undecided.values()) yield factsOf(codec.decode(value))
+  }
+
+  /** After `end`: judges for the last time. `history` replaces the timeline where a socket log reaches further. */
+  finish(history: SocketHistory | null): void {
+    this.#reconsider(history ?? this.#timeline, true)
   }
 
   /** The records that became ready since the last call. */
@@ -202,7 +213,7 @@ export class HostPipeline {
    * Post-processing: judges again, with all that is known by now, the sessions whose label is not final: each once, then
    * those for whose time evidence came late; at the end all of them, and then they are final.
    */
-  #reconsider(last: boolean): void {
+  #reconsider(history: SocketHistory, last: boolean): void {
     const matcher = this.#matcher
     if (matcher === null) return
     this.#reconsideredUs = this.#nowUs
@@ -211,15 +222,16 @@ export class HostPipeline {
     for (const [id, undecided] of this.#undecided) {
       const { firstUs, resolved } = undecided
       const isLate = late !== null && firstUs >= late.fromUs && firstUs <= late.toUs
-      if (last || isLate || !resolved) this.#resolve(matcher, id, undecided, last)
+      if (last || isLate || !resolved) this.#resolve(matcher, id, undecided, history, last)
     }
   }
 
-  #resolve(matcher: HostMatcher, id: string, undecided: Undecided, last: boolean): void {
+  readonly #timeline: SocketHistory = ({ proto, localPort }) => this.#matcher?.intervalsOf(proto, localPort) ?? []
+
+  #resolve(matcher: HostMatcher, id: string, undecided: Undecided, history: SocketHistory, last: boolean): void {
     const record = codec.decode(undecided.value)
     const facts = factsOf(record)
-    const history = last ? this.#options.history?.(facts, this.hostId) : undefined
-    const judgement = judgementOf(matcher.resolve(facts, history ?? matcher.intervalsOf(facts.proto, facts.localPort)))
+    const judgement = judgementOf(matcher.resolve(facts, history(facts, this.hostId)))
     judgement.label_final ||= last
     undecided.resolved = true
     if (judgement.label_final) this.#undecided.delete(id)

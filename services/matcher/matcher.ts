@@ -1,11 +1,12 @@
 import type { MatchConstants } from '#core/constants.ts'
 import { HostDirectory } from '#core/host-directory.ts'
+import type { SessionFacts } from '#core/session-facts.ts'
 import { ServerNames } from '#core/stages/server-name.ts'
 import { codecs, type LabeledSession, type PacketBatch, partitionKey, type Topic } from '#schemas'
 import type { Bus, ConsumedRecord } from '#shared/bus/bus.ts'
 import { ProclabelError } from '#shared/errors.ts'
 import type { Store } from '#shared/store/store.ts'
-import { HostPipeline, type PipelineOptions } from './host-pipeline.ts'
+import { HostPipeline, type PipelineOptions, type SocketHistory } from './host-pipeline.ts'
 
 export const inputTopics = ['hosts', 'socket-snapshots', 'socket-events', 'packets'] as const
 export const matcherGroup = 'matcher'
@@ -16,7 +17,6 @@ export interface MatcherOptions {
   constants: MatchConstants
   /** As in PipelineOptions. */
   provisional: boolean
-  history?: NonNullable<PipelineOptions['history']>
 }
 
 interface HostWork {
@@ -57,10 +57,23 @@ export class Matcher {
     }
   }
 
-  /** The input is over: ends every session and publishes what is left. */
-  async finish(): Promise<void> {
+  /** The input is over: ends every session. Those whose label could change are kept for `finish`. */
+  async end(): Promise<void> {
     for (const [hostId, { pipeline }] of this.#hosts) {
-      pipeline.finish()
+      pipeline.end()
+      await this.#save(hostId)
+    }
+  }
+
+  /** Hosts and facts of the sessions whose label is not final. */
+  *undecided(): Iterable<{ hostId: string; facts: SessionFacts }> {
+    for (const [hostId, { pipeline }] of this.#hosts) for (const facts of pipeline.undecided()) yield { hostId, facts }
+  }
+
+  /** After `end`: post-processing for the last time; publishes what is left. */
+  async finish(history: SocketHistory | null = null): Promise<void> {
+    for (const [hostId, { pipeline }] of this.#hosts) {
+      pipeline.finish(history)
       await this.#save(hostId)
     }
   }
@@ -108,7 +121,7 @@ export class Matcher {
   async #host(hostId: string): Promise<HostWork> {
     const known = this.#hosts.get(hostId)
     if (known) return known
-    const { store, constants, provisional, history } = this.#options
+    const { store, constants, provisional } = this.#options
     const { version, fields } = await store.load(hostId)
     const stored = fields.get('sequences')
     const sequences = new Map<string, number>(stored ? JSON.parse(Buffer.from(stored).toString()) : [])
@@ -117,7 +130,6 @@ export class Matcher {
       provisional,
       directory: this.#directory,
       sharedNames: this.#sharedNames,
-      ...(history && { history }),
     }
     const work = { pipeline: new HostPipeline(hostId, options), version, sequences }
     this.#hosts.set(hostId, work)
