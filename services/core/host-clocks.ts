@@ -52,6 +52,11 @@ export class HostClocks {
     for (const firstUs of this.#sessions.get(tuple, birth.highUs) ?? []) this.#pair(tuple, firstUs, birth)
   }
 
+  /** When the last sessions of a 5-tuple began, capture clock. */
+  sessionsOf(tuple: string, nowUs: number): readonly number[] {
+    return this.#sessions.get(tuple, nowUs) ?? []
+  }
+
   /** Host clock minus capture clock at a capture time; null while not known. */
   offsetUs(clock: string, atUs: number): number | null {
     if (!this.#constants.useClockOffset) return 0

@@ -156,6 +156,15 @@ describe('stage A from a log of connections alone', () => {
     assert.equal(words(host.judge(session('tcp 40000 > 1.1.1.1:443', 0))), 'A curl:1000')
   })
 
+  test('where the port is used again within seconds, an event tells of the session nearest to it', () => {
+    const host = new TestHost({ stages: [] })
+    host.events('sysmon', minuteMs, [connect(0, 'curl'), connect(4_000, 'firefox')])
+    const sessions = [0, 2_000, 4_000].map(ms => session('tcp 40000 > 1.1.1.1:443', ms, { lastUs: at(ms + 100) }))
+    for (const facts of sessions) host.matcher.observeSession(facts)
+    const labels = sessions.map(facts => words(host.resolve(facts)))
+    assert.deepEqual(labels, ['A curl:1000', 'unknown agent-gap', 'A firefox:1001'])
+  })
+
   test('the same 5-tuple an hour away joins nothing, early or late', () => {
     for (const ms of [-hourMs, hourMs]) {
       const host = new TestHost()

@@ -7,6 +7,7 @@ import type { ProcessExits } from '../process-exits.ts'
 import { commonLabel } from '../program.ts'
 import type { SessionFacts } from '../session-facts.ts'
 import type { Timeline } from '../timeline.ts'
+import { tupleKey } from '../tuple.ts'
 
 /** What stage A looks at. */
 export interface DirectView {
@@ -157,6 +158,10 @@ function fitInterval(
   return goneUs <= reachUs ? { fit: fit.gone, distanceUs: goneUs } : null
 }
 
+function keyOf(facts: SessionFacts): string {
+  return tupleKey(facts, facts.remoteIp, facts.remotePort)
+}
+
 /** A log that tells connections alone: its event is a point, and how long it speaks for depends on the session. */
 function fitSighting(
   facts: SessionFacts,
@@ -168,9 +173,13 @@ function fitSighting(
   const { constants } = view
   const fromUs = onCapture(interval.from, facts, exact, view).lowUs
   const seenUs = onCapture(interval.seen, facts, exact, view).highUs
-  const distanceUs = Math.max(0, fromUs - firstUs, firstUs - seenUs)
+  const distanceFrom = (us: number) => Math.max(0, fromUs - us, us - seenUs)
+  const distanceUs = distanceFrom(firstUs)
   if (proto === 'tcp' && synSeen && exact) {
     if (distanceUs > constants.sightingSynReachUs) return null
+    // Where the port was used again at once, the event tells of the session nearest to it.
+    const others = distanceUs === 0 ? [] : view.clocks.sessionsOf(keyOf(facts), firstUs)
+    if (others.some(otherUs => distanceFrom(otherUs) < distanceUs)) return null
     return { fit: distanceUs === 0 ? fit.began : fit.edge, distanceUs }
   }
   if (fromUs <= lastUs && seenUs >= firstUs) return { fit: fit.inside, distanceUs }
