@@ -30,14 +30,16 @@ const endsOf = ({ port, remote }: Connection) => `tcp 10.0.0.1:${port} ${remote}
 
 type Message = { snapshot: SocketSnapshot } | { events: SocketEvents }
 
-/** What the agent sends: polls every 50 ms, events once a second. */
-function record(host: TestHost, all: readonly Connection[]): Message[] {
+/** What the agent sends: polls every 50 ms, events once a second; each by a clock of its own. */
+function record(host: TestHost, all: readonly Connection[], pollShiftMs = 0, eventShiftMs = 0): Message[] {
   const messages: Message[] = []
   for (let ms = 0; ms <= 60_000; ms += 50) {
     const alive = all.filter(one => one.startMs <= ms && ms < one.startMs + one.lastsMs)
     const rows = alive.map((one): Row => [endsOf(one), one.process])
-    messages.push({ snapshot: host.pollMessage(ms, ...rows) })
-    if (ms % 1_000 === 0) messages.push({ events: host.eventMessage('etw', ms, eventsOf(all, ms - 1_000, ms)) })
+    messages.push({ snapshot: host.pollMessage(ms + pollShiftMs, ...rows) })
+    if (ms % 1_000 !== 0) continue
+    const events = eventsOf(all, ms - 1_000, ms).map(event => ({ ...event, ms: event.ms + eventShiftMs }))
+    messages.push({ events: host.eventMessage('etw', ms + eventShiftMs, events) })
   }
   return messages
 }
@@ -118,6 +120,20 @@ test('whether polls or events come first does not change a label', () => {
       }
       for (const late of waiting) apply(host, late)
       assert.deepEqual(labels(host, all), truth(all))
+    }),
+    { numRuns: 30 },
+  )
+})
+
+test('clocks of polls and events that are seconds off, each its own way, are found out', () => {
+  const shift = fc.integer({ min: -12_000, max: 12_000 })
+  fc.assert(
+    fc.property(connections, shift, shift, (all, pollShiftMs, eventShiftMs) => {
+      const host = new TestHost()
+      for (const message of record(host, all, pollShiftMs, eventShiftMs)) apply(host, message)
+      assert.deepEqual(labels(host, all), truth(all))
+      const offsetUs = host.matcher.clockOffsets().get('etw')!
+      assert.ok(Math.abs(offsetUs - eventShiftMs * 1_000) <= 25_000, `${offsetUs} for ${eventShiftMs} ms`)
     }),
     { numRuns: 30 },
   )
