@@ -4,4 +4,5 @@ export const exitCodes = Object.freeze({
   wrongUse: 2,
   damagedInput: 3,
   unfitInputs: 4,
+  brokenWorld: 5,
 })

@@ -1,6 +1,6 @@
 import process from 'node:process'
 import { Command, CommanderError } from 'commander'
-import { ProclabelError } from '#shared/errors.ts'
+import { InputError, ProclabelError } from '#shared/errors.ts'
 import packageJson from '../../package.json' with { type: 'json' }
 import { exitCodes } from './exit-codes.ts'
 import { labelCommand } from './label.ts'
@@ -22,6 +22,7 @@ Exit status:
   2  wrong use, or an input that cannot be used: nothing was done
   3  done, but a capture or socket log is cut or damaged: what could be read is labeled
   4  done, but capture and socket log do not fit each other: another host, or another time
+  5  the machine failed: disk full, an addon that does not load
 
 Examples:
   tcpdump -i eth0 -w traffic.pcap & proclabel record --out sockets
@@ -43,6 +44,6 @@ try {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.wrongUse
   else if (error instanceof ProclabelError) {
     process.stderr.write(`proclabel: ${error.message}\n`)
-    process.exitCode = exitCodes.wrongUse
+    process.exitCode = error instanceof InputError ? exitCodes.wrongUse : exitCodes.brokenWorld
   } else throw error
 }
