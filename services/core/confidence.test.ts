@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ShadowScores, wilsonLowerBound } from './confidence.ts'
+import { ShadowScores, stratumOf, wilsonLowerBound } from './confidence.ts'
 import { defaultConstants } from './constants.ts'
 import { session } from './test-host.ts'
 
 const facts = session('tcp 40000 > 1.1.1.1:443', 0)
+const stratum = stratumOf(facts, defaultConstants)
 
 test('the lower bound is where the observed share is 1.96 standard errors away, seen from the bound', () => {
   for (const [right, total] of [
@@ -22,15 +23,15 @@ test('the lower bound is where the observed share is 1.96 standard errors away, 
 
 test('there is no confidence below 300 samples', () => {
   const scores = new ShadowScores(defaultConstants)
-  for (let i = 0; i < 299; i++) scores.add('C', facts, true, false)
+  for (let i = 0; i < 299; i++) scores.add('C', stratum, true, false)
   assert.equal(scores.confidence('C', facts), null)
-  scores.add('C', facts, true, false)
+  scores.add('C', stratum, true, false)
   assert.equal(scores.confidence('C', facts), wilsonLowerBound(300, 300))
 })
 
 test('strata are apart: duration, protocol, direction', () => {
   const scores = new ShadowScores(defaultConstants)
-  for (let i = 0; i < 300; i++) scores.add('C', facts, true, false)
+  for (let i = 0; i < 300; i++) scores.add('C', stratum, true, false)
   assert.equal(scores.confidence('C', { ...facts, direction: 'in' }), null)
   assert.equal(scores.confidence('C', { ...facts, lastUs: facts.firstUs + 50_000 }), null)
   assert.equal(scores.confidence('C', { ...facts, proto: 'udp' }), null)
@@ -39,17 +40,17 @@ test('strata are apart: duration, protocol, direction', () => {
 
 test('sessions that polls missed count alone once there are enough of them', () => {
   const scores = new ShadowScores(defaultConstants)
-  for (let i = 0; i < 1_000; i++) scores.add('C', facts, true, false)
-  for (let i = 0; i < 300; i++) scores.add('C', facts, i % 2 === 0, true)
+  for (let i = 0; i < 1_000; i++) scores.add('C', stratum, true, false)
+  for (let i = 0; i < 300; i++) scores.add('C', stratum, i % 2 === 0, true)
   assert.equal(scores.confidence('C', facts), wilsonLowerBound(150, 300))
 })
 
 test('a stage that is right in less than 80 % abstains, after 300 samples', () => {
   const scores = new ShadowScores(defaultConstants)
-  for (let i = 0; i < 299; i++) scores.add('D', facts, false, false)
+  for (let i = 0; i < 299; i++) scores.add('D', stratum, false, false)
   assert.equal(scores.mustAbstain('D', facts), false)
-  scores.add('D', facts, false, false)
+  scores.add('D', stratum, false, false)
   assert.equal(scores.mustAbstain('D', facts), true)
-  for (let i = 0; i < 1_200; i++) scores.add('D', facts, true, false)
+  for (let i = 0; i < 1_200; i++) scores.add('D', stratum, true, false)
   assert.equal(scores.mustAbstain('D', facts), false)
 })

@@ -47,13 +47,13 @@ export class ShadowScores {
     this.#constants = constants
   }
 
-  add(stage: InferringStage, facts: SessionFacts, isRight: boolean, missedByPolls: boolean): void {
+  /** `stratum`: of the session, by `stratumOf`. */
+  add(stage: InferringStage, stratum: string, isRight: boolean, missedByPolls: boolean): void {
     let strata = this.#scores.get(stage)
     if (!strata) {
       strata = new Map()
       this.#scores.set(stage, strata)
     }
-    const stratum = stratumOf(facts, this.#constants)
     let score = strata.get(stratum)
     if (!score) {
       score = { stage, stratum, right: 0, total: 0, missedRight: 0, missedTotal: 0 }

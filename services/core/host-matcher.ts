@@ -1,6 +1,6 @@
 import type { Host, Label, SocketEvents, SocketSnapshot } from '#schemas'
 import { BoundedMap } from './bounded-map.ts'
-import { type InferringStage, type ShadowScore, ShadowScores } from './confidence.ts'
+import { type InferringStage, type ShadowScore, ShadowScores, stratumOf } from './confidence.ts'
 import type { MatchConstants } from './constants.ts'
 import { Coverage } from './coverage.ts'
 import { EventReader } from './event-reader.ts'
@@ -287,9 +287,10 @@ export class HostMatcher {
     // On a busy server's port the search is not worth its cost.
     const history = whole.length <= shadowHistory ? whole : []
     const question = { facts, keys, view, history, except: best.interval }
+    const stratum = stratumOf(facts, this.#constants)
     for (const { stage, infer } of this.#stages) {
       const found = infer(question)
-      if (found) this.#scores.add(stage, facts, found.label.process === label.process, missedByPolls)
+      if (found) this.#scores.add(stage, stratum, found.label.process === label.process, missedByPolls)
     }
   }
 

@@ -14,18 +14,14 @@ export interface SessionKeys {
   tuple: string
   /** Remote address and port. */
   remotePort: string
-  /** Protocol, remote address and port. */
-  rule: string
   /** What the session tells of its server, the most telling first; empty for sessions that the host did not open. */
   names: readonly NameKey[]
 }
 
 export function keysOf(facts: SessionFacts): SessionKeys {
-  const remotePort = `${facts.remoteIp} ${facts.remotePort}`
   return {
     tuple: tupleKey(facts, facts.remoteIp, facts.remotePort),
-    remotePort,
-    rule: `${facts.proto} ${remotePort}`,
+    remotePort: `${facts.remoteIp} ${facts.remotePort}`,
     names: nameKeys(facts),
   }
 }

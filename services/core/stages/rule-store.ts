@@ -18,17 +18,20 @@ interface Rule {
  * long as none disagrees; a disagreement suspends it for its whole time to live.
  */
 export class RuleStore {
-  readonly #rules: BoundedMap<string, Rule>
+  /** By protocol, then by remote end. */
+  readonly #rules: Readonly<Record<string, BoundedMap<string, Rule>>>
   readonly #constants: MatchConstants
 
   constructor(constants: MatchConstants) {
     this.#constants = constants
-    this.#rules = new BoundedMap(constants.tableEntries, constants.ruleTtlUs)
+    const { tableEntries, ruleTtlUs } = constants
+    this.#rules = { tcp: new BoundedMap(tableEntries, ruleTtlUs), udp: new BoundedMap(tableEntries, ruleTtlUs) }
   }
 
-  learn(facts: SessionFacts, { rule: key }: SessionKeys, program: Label): void {
+  learn(facts: SessionFacts, { remotePort }: SessionKeys, program: Label): void {
     const nowUs = facts.firstUs
-    const rule = this.#rules.get(key, nowUs) ?? { program, agreements: 0, disagreedUs: null }
+    const rules = this.#rules[facts.proto]!
+    const rule = rules.get(remotePort, nowUs) ?? { program, agreements: 0, disagreedUs: null }
     if (rule.program.process === program.process) {
       rule.program = commonLabel(rule.program, program)
       rule.agreements++
@@ -37,17 +40,17 @@ export class RuleStore {
       rule.agreements = 1
       rule.disagreedUs = nowUs
     }
-    this.#rules.set(key, rule, nowUs)
+    rules.set(remotePort, rule, nowUs)
   }
 
   infer(facts: SessionFacts, keys: SessionKeys): Inference | null {
-    const rule = this.#rules.get(keys.rule, facts.firstUs)
+    const rule = this.#rules[facts.proto]!.get(keys.remotePort, facts.firstUs)
     if (!rule || rule.agreements < this.#constants.ruleAgreements) return null
     if (rule.disagreedUs !== null && facts.firstUs - rule.disagreedUs <= this.#constants.ruleTtlUs) return null
     return { label: rule.program, reason: 'remote end has one program', support: rule.agreements, share: null }
   }
 
   expire(nowUs: number): void {
-    this.#rules.expire(nowUs)
+    for (const rules of Object.values(this.#rules)) rules.expire(nowUs)
   }
 }
