@@ -3,22 +3,29 @@ import { createWriteStream, openSync } from 'node:fs'
 import process from 'node:process'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
-import { InputError } from '#shared/errors.ts'
+import { InputError, ProclabelError } from '#shared/errors.ts'
 
 /** Characters gathered before they are written. */
 const chunkLength = 65_536
 
-/** Writes objects one a line to a file, or to standard output for `-`. Throws InputError for a file that cannot be made. */
+/**
+ * Writes objects one a line to a file, or to standard output for `-`. Throws InputError for a file that cannot be made, and
+ * ProclabelError when it cannot be written, as on a full disk.
+ */
 export class JsonLinesWriter {
+  readonly #path: string
   readonly #stream: Writable
   #chunk = ''
+  #failure: Error | null = null
 
   constructor(path: string) {
+    this.#path = path
     try {
       this.#stream = path === '-' ? process.stdout : createWriteStream(path, { fd: openSync(path, 'w') })
     } catch (error) {
       throw new InputError('PROCLABEL_OUTPUT', `cannot write ${path}: ${(error as Error).message}`, error)
     }
+    if (path !== '-') this.#stream.on('error', error => this.#fail(error))
   }
 
   /** Answers with a promise only when the reader is behind and has to be waited for. */
@@ -31,12 +38,31 @@ export class JsonLinesWriter {
     await this.#flush()
     if (this.#stream === process.stdout) return
     this.#stream.end()
-    await finished(this.#stream)
+    await finished(this.#stream).catch(error => this.#fail(error))
+    this.#throwFailure()
   }
 
   #flush(): Promise<void> | undefined {
+    this.#throwFailure()
     const hasRoom = this.#stream.write(this.#chunk)
     this.#chunk = ''
-    return hasRoom ? undefined : once(this.#stream, 'drain').then(() => {})
+    if (hasRoom) return undefined
+    return once(this.#stream, 'drain').then(
+      () => {},
+      error => {
+        this.#fail(error)
+        this.#throwFailure()
+      },
+    )
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error
+  }
+
+  #throwFailure(): void {
+    if (this.#failure === null) return
+    const { message } = this.#failure
+    throw new ProclabelError('PROCLABEL_OUTPUT', `cannot write ${this.#path}: ${message}`, { cause: this.#failure })
   }
 }
