@@ -79,8 +79,16 @@ describe('the offset of a clock', () => {
     const clocks = new HostClocks(defaultConstants)
     clocks.addSession('again', start)
     clocks.addSession('again', start + 5 * second)
-    clocks.addBirth('again', exact(start + 5 * second))
+    clocks.addBirth('again', exact(start + 7 * second))
     assert.equal(clocks.offsetUs('etw', start), null)
+  })
+
+  test('of two pairs that contradict each other, the one of clocks that agree is believed', () => {
+    const clocks = new HostClocks(defaultConstants)
+    clocks.addSession('again', start)
+    clocks.addSession('again', start + 5 * second)
+    clocks.addBirth('again', exact(start + 5 * second))
+    assert.equal(clocks.offsetUs('etw', start), 0)
   })
 
   test('a stepped clock is followed in the next window, and the old one stays as it was', () => {

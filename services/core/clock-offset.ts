@@ -124,7 +124,10 @@ function narrow(best: OffsetEstimate, pair: Pair): OffsetEstimate {
   return { lowUs, highUs, offsetUs: Math.round((lowUs + highUs) / 2), weight: best.weight + uniqueWeight }
 }
 
-/** The region of greatest weight. Equal ones far apart: the one that `prior` touches, else none can be believed. */
+/** What most clocks do. */
+const agreement = { lowUs: 0, highUs: 0 }
+
+/** The region of greatest weight. Equal ones far apart: the one that `prior` touches (0 without), else none can be believed. */
 function findRegion(pairs: readonly Pair[], prior: OffsetEstimate | null): OffsetEstimate | null {
   const uses = new Map<string, number>()
   for (const { tuple } of pairs) uses.set(tuple, (uses.get(tuple) ?? 0) + 1)
@@ -148,7 +151,7 @@ function findRegion(pairs: readonly Pair[], prior: OffsetEstimate | null): Offse
   }
   const first = regions[0]!
   if (regions.at(-1)!.highUs - first.lowUs <= sameClusterUs || regions.length === 1) return rounded(first)
-  const touched = prior && regions.find(region => meets(region, prior))
+  const touched = regions.find(region => meets(region, prior ?? agreement))
   return touched ? rounded(touched) : null
 }
 

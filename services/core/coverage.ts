@@ -1,5 +1,6 @@
 import type { MatchConstants } from './constants.ts'
 import type { HostClocks } from './host-clocks.ts'
+import type { Moment } from './ownership.ts'
 
 interface Span {
   fromUs: number
@@ -68,6 +69,12 @@ export class Coverage {
   isComplete(fromUs: number, toUs: number): boolean {
     for (const [clock, { complete }] of this.#sources) if (complete && this.covers(clock, fromUs, toUs)) return true
     return false
+  }
+
+  /** The last moment the source spoke of; null for one that never did. */
+  lastHeard(clock: string): Moment | null {
+    const source = this.#sources.get(clock)
+    return source ? { lowUs: source.heardUs, highUs: source.heardUs, clock } : null
   }
 
   /** Capture time up to which every source has spoken; one that has fallen silent is not waited for. */

@@ -299,6 +299,7 @@ export class HostMatcher {
       timeline: this.#timeline,
       clocks: this.#clocks,
       exits: this.#exits,
+      coverage: this.#coverage,
       constants: this.#constants,
       pollPeriodUs: this.#pollPeriodUs(),
       isLate,

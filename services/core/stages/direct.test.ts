@@ -28,6 +28,26 @@ describe('stage A, direct', () => {
     assert.equal(inbound.final, false)
   })
 
+  test('an agent that fell silent vouches for its last sockets ten polls long, and for none after that', () => {
+    const host = new TestHost()
+    host.pollOn(0, 1_000, ['tcp 0.0.0.0:22 *', 'sshd'], ['tcp 10.0.0.1:40000 1.1.1.1:443', 'curl'])
+    const soon = host.judge(session('tcp 22 < 9.9.9.9:50000', 1_300))
+    assert.equal(words(soon), 'A sshd:1002')
+    assert.equal(soon.final, false)
+    assert.equal(words(host.judge(session('tcp 22 < 9.9.9.9:50001', 2_000))), 'unknown agent-gap')
+    assert.equal(words(host.judge(session('tcp 40000 > 1.1.1.1:443', 60_000))), 'unknown agent-gap')
+  })
+
+  test('one socket and two sessions of its 5-tuple, with nothing to tell whose it was: neither has it', () => {
+    const host = new TestHost()
+    const [first, second] = [session('tcp 40000 > 1.1.1.1:443', 0), session('tcp 40000 > 1.1.1.1:443', 15_000)]
+    for (const facts of [first, second]) host.matcher.observeSession(facts)
+    host.events('sysmon', 10_000, [
+      { ms: 10_000, kind: 'connect', ends: 'tcp 10.0.0.1:40000 1.1.1.1:443', process: 'curl' },
+    ])
+    for (const facts of [first, second]) assert.notEqual(host.resolve(facts).stage, 'A')
+  })
+
   test('a listener does not own what the host opened from its port', () => {
     const host = new TestHost()
     host.pollOn(0, 2_000, ['tcp 0.0.0.0:22 *', 'sshd'])

@@ -1,8 +1,10 @@
 import type { Label } from '#schemas'
 import type { MatchConstants } from '../constants.ts'
+import type { Coverage } from '../coverage.ts'
 import type { HostClocks } from '../host-clocks.ts'
 import { isV4 } from '../ip-text.ts'
 import { type Moment, type OwnershipInterval, sameProcess, users } from '../ownership.ts'
+import { snapshotClock } from '../poll-reader.ts'
 import type { ProcessExits } from '../process-exits.ts'
 import { commonLabel } from '../program.ts'
 import type { SessionFacts } from '../session-facts.ts'
@@ -14,6 +16,7 @@ export interface DirectView {
   timeline: Timeline
   clocks: HostClocks
   exits: ProcessExits
+  coverage: Coverage
   constants: MatchConstants
   pollPeriodUs: number
   /** Post-processing: an exact 5-tuple may be as far off as clocks are searched for, while the offset is not known. */
@@ -142,7 +145,9 @@ function fitInterval(
   // Across a gap of the agent "between polls k-1 and k" can be hours: the socket is not taken to have been there all the time.
   const bornUs = Math.max(birth.lowUs, birth.highUs - reachUs)
   const from = onCapture({ ...birth, lowUs: bornUs }, facts, exact, view)
-  const end = told ? { ...told, highUs: Math.min(told.highUs, told.lowUs + reachUs) } : processEnd(interval, view)
+  const end = told
+    ? { ...told, highUs: Math.min(told.highUs, told.lowUs + reachUs) }
+    : (processEnd(interval, view) ?? lastHeard(interval, view))
   const until = end && onCapture(end, facts, exact, view)
   if (firstUs >= from.lowUs && (!until || firstUs <= until.highUs)) {
     if (exact && synSeen && firstUs <= from.highUs) return { fit: fit.began, distanceUs: 0 }
@@ -224,6 +229,14 @@ function processEnd(interval: OwnershipInterval, view: DirectView): Moment | nul
   return owner && interval.owners.length === 1 && interval.rows === 0 ? view.exits.endOf(owner, interval.from) : null
 }
 
+/** Until when those who would have told of the socket's end have spoken: after that it is not known to be there. */
+function lastHeard({ from, polled }: OwnershipInterval, { coverage, clocks }: DirectView): Moment | null {
+  const told = coverage.lastHeard(from.clock)
+  const shown = polled ? coverage.lastHeard(snapshotClock) : null
+  if (!told || !shown) return told ?? shown
+  return clocks.toCapture(told.clock, told.highUs) > clocks.toCapture(shown.clock, shown.highUs) ? told : shown
+}
+
 /** The moment on the capture clock, widened by what clocks may disagree. */
 function onCapture(
   moment: Moment,
@@ -233,6 +246,16 @@ function onCapture(
 ): { lowUs: number; highUs: number } {
   const offsetUs = view.clocks.offsetUs(moment.clock, facts.firstUs)
   const { toleranceUs, offsetSearchUs } = view.constants
-  const slackUs = offsetUs === null && view.isLate && exact ? offsetSearchUs : toleranceUs
+  const isSearched = offsetUs === null && view.isLate && exact && isOnlyUse(facts, view)
+  const slackUs = isSearched ? offsetSearchUs : toleranceUs
   return { lowUs: moment.lowUs - (offsetUs ?? 0) - slackUs, highUs: moment.highUs - (offsetUs ?? 0) + slackUs }
+}
+
+/** No other session of this 5-tuple is so near that the socket might be the other's. */
+function isOnlyUse(facts: SessionFacts, { clocks, constants }: DirectView): boolean {
+  const { toleranceUs, offsetSearchUs } = constants
+  return !clocks.sessionsOf(keyOf(facts), facts.firstUs).some(otherUs => {
+    const apartUs = Math.abs(otherUs - facts.firstUs)
+    return apartUs > toleranceUs && apartUs <= 2 * offsetSearchUs
+  })
 }
