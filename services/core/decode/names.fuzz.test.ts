@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { openCapture } from '../../capture/files/open-capture.ts'
 import { capturesDir } from '../../shared/captures-dir.ts'
+import { createRandom } from '../../shared/mutate.ts'
 import { FrameDecoder } from './frame.ts'
 import { WireNames } from './names.ts'
 import { Packet } from './packet.ts'
@@ -46,17 +47,6 @@ async function seedsFrom(dir: string): Promise<Seed[]> {
   return seeds
 }
 
-/** xorshift32: the same seed gives the same inputs on every machine. */
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed
-  return below => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) % below
-  }
-}
-
 function mutated(payload: Uint8Array, other: Uint8Array, random: (below: number) => number): Uint8Array {
   const bytes = Uint8Array.from(payload)
   for (let edits = random(6); edits > 0; edits--) {
@@ -73,7 +63,7 @@ test(`mutated names for ${SECONDS} s: nothing throws, every bound holds`, async 
   if (dir === null) return t.skip('no captures')
   const seeds = await seedsFrom(dir)
   assert.ok(seeds.length > 500)
-  const random = randomFrom(20241)
+  const random = createRandom(20241)
   const limits = { bytesPerFlow: 8192, totalBytes: 65536, flows: 32 }
   const names = new WireNames(limits)
   const end = Date.now() + SECONDS * 1000

@@ -3,11 +3,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { gzipSync } from 'node:zlib'
 import { FrameDecoder } from '../../core/decode/frame.ts'
 import { Packet } from '../../core/decode/packet.ts'
 import { capturesDir } from '../../shared/captures-dir.ts'
 import { InputError } from '../../shared/errors.ts'
+import { createRandom, mutate } from '../../shared/mutate.ts'
 import { openCapture } from './open-capture.ts'
 
 const SECONDS = Number(process.env.PROCLABEL_FUZZ_SECONDS ?? 5)
@@ -15,43 +15,6 @@ const SEED = Number(process.env.PROCLABEL_FUZZ_SEED ?? 1)
 const MAX_CAPTURE_BYTES = 100_000
 /** A case takes a few milliseconds; one that takes this long would not end for a larger file. */
 const MAX_CASE_MS = 5000
-
-/** mulberry32: small, seeded, the same on every machine. */
-function createRandom(seed: number): (below: number) => number {
-  let state = seed >>> 0
-  return below => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let x = Math.imul(state ^ (state >>> 15), state | 1)
-    x ^= x + Math.imul(x ^ (x >>> 7), x | 61)
-    return ((x ^ (x >>> 14)) >>> 0) % below
-  }
-}
-
-const INTERESTING = [0, 1, 0x7f, 0x80, 0xff]
-
-/** Changes a few bytes, cuts the file, repeats or drops a part of it. */
-function mutate(original: Uint8Array, random: (below: number) => number): Uint8Array {
-  let bytes = Buffer.from(original)
-  for (let change = random(8); change >= 0 && bytes.length > 0; change--) {
-    const at = random(bytes.length)
-    const length = random(Math.min(64, bytes.length - at) + 1)
-    const kind = random(6)
-    if (kind === 0) bytes[at]! ^= 1 << random(8)
-    else if (kind === 1) bytes[at] = INTERESTING[random(INTERESTING.length)]!
-    else if (kind === 2) bytes[at] = random(256)
-    else if (kind === 3) bytes.fill(INTERESTING[random(INTERESTING.length)]!, at, at + length)
-    else if (kind === 4) bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + length)])
-    else bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at, at + length), bytes.subarray(at)])
-  }
-  if (random(4) === 0) bytes = bytes.subarray(0, random(bytes.length + 1))
-  return random(8) === 0 ? corruptGzip(bytes, random) : bytes
-}
-
-function corruptGzip(bytes: Uint8Array, random: (below: number) => number): Uint8Array {
-  const zipped = gzipSync(bytes)
-  zipped[random(zipped.length)]! ^= 1 << random(8)
-  return zipped
-}
 
 async function readAndDecode(path: string): Promise<void> {
   const decoder = new FrameDecoder(() => {})
