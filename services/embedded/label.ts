@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { MatchConstants } from '#core/constants.ts'
 import { HostDirectory } from '#core/host-directory.ts'
-import { codecs, type LabeledSession, type PacketBatch, partitionKey } from '#schemas'
+import { type LabeledSession, partitionKey } from '#schemas'
 import { InProcessBus } from '#shared/bus/in-process.ts'
 import { MemoryStore } from '#shared/store/memory.ts'
 import { Capture } from '../capture/capture.ts'
@@ -9,6 +9,7 @@ import type { PacketSource } from '../capture/packet-source.ts'
 import { Matcher } from '../matcher/matcher.ts'
 import { exportSessions } from './export-sessions.ts'
 import { type LogHistory, portKey, readLogHistory } from './log-history.ts'
+import { PacketPublisher } from './packet-publisher.ts'
 import type { SocketLogs } from './socket-logs.ts'
 
 /** The socket log is read this far ahead of the packets, so that a host clock behind the capture's costs no second judgement. */
@@ -53,6 +54,7 @@ export async function labelCapture(options: LabelOptions): Promise<LabelResult> 
     hosts: directory,
     keepUnmonitored: true,
   })
+  const publisher = new PacketPublisher(bus, packets, capture)
   const running = Promise.all([matcher.run(stop.signal), exportSessions(bus, sink, stop.signal)])
   // A consumer that fails must not leave the producer waiting for room in its queue.
   running.catch(() => bus.close())
@@ -68,14 +70,14 @@ export async function labelCapture(options: LabelOptions): Promise<LabelResult> 
       }
     }
     for await (const block of packets.blocks()) {
-      const batches = capture.add(block)
+      const batches = await publisher.add(block)
       times.firstUs ??= capture.nowUs
       times.lastUs = capture.nowUs
       await publishLogUntil(capture.nowUs! + logLeadUs)
-      await publishPackets(bus, batches)
+      await publisher.publish(batches)
       options.onProgress?.()
     }
-    await publishPackets(bus, capture.flush())
+    await publisher.publish(capture.flush())
     await bus.drained()
     await matcher.end()
     await matcher.finish(logs && (await historyBeyond(logs, times, matcher, constants)))
@@ -108,12 +110,3 @@ async function historyBeyond(
   }
   return wanted.size === 0 ? null : readLogHistory(logs.records(), wanted, constants)
 }
-
-const publishPackets = (bus: InProcessBus, batches: readonly PacketBatch[]): Promise<void> =>
-  batches.reduce(
-    (before, batch) =>
-      before.then(() =>
-        bus.publish('packets', [{ key: partitionKey(batch.host_id), value: codecs.packets.encode(batch) }]),
-      ),
-    Promise.resolve(),
-  )

@@ -10,6 +10,7 @@ import { Capture } from '../capture/capture.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
 import { Matcher } from '../matcher/matcher.ts'
 import { exportSessions } from './export-sessions.ts'
+import { PacketPublisher } from './packet-publisher.ts'
 
 const tickMs = 1000
 
@@ -29,6 +30,7 @@ export async function runLive({ packets, source, constants, hostId, sink, signal
   const directory = new HostDirectory()
   const matcher = new Matcher({ bus, store: new MemoryStore(), constants, provisional: true })
   const capture = new Capture({ sensorId: hostId, runId: randomUUID(), hosts: directory, keepUnmonitored: true })
+  const publisher = new PacketPublisher(bus, packets, capture)
   const stopConsumers = new AbortController()
   const consuming = Promise.all([matcher.run(stopConsumers.signal), exportSessions(bus, sink, stopConsumers.signal)])
   consuming.catch(() => bus.close())
@@ -38,16 +40,12 @@ export async function runLive({ packets, source, constants, hostId, sink, signal
     const encode = codecs[topic].encode as (record: TopicRecord<T>) => Buffer
     await bus.publish(topic, [{ key: partitionKey(record.host_id), value: encode(record) }])
   }
-  const publishPackets = async (batches: ReturnType<Capture['flush']>) => {
-    for (const batch of batches)
-      await bus.publish('packets', [{ key: partitionKey(batch.host_id), value: codecs.packets.encode(batch) }])
-  }
   const readPackets = async () => {
-    for await (const block of packets.blocks(signal)) await publishPackets(capture.add(block))
-    await publishPackets(capture.flush())
+    for await (const block of packets.blocks(signal)) await publisher.publish(await publisher.add(block))
+    await publisher.publish(capture.flush())
   }
   const ticker = setInterval(() => {
-    publishPackets(capture.tick(Date.now() * 1000)).catch(() => {})
+    publisher.publish(capture.tick(Date.now() * 1000)).catch(() => {})
   }, tickMs)
   try {
     await Promise.all([readPackets(), runAgent({ source, publish: publishAgent, signal, hostId })])

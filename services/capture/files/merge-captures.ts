@@ -62,9 +62,10 @@ class MergedCaptures implements PacketSource {
   statistics(): SourceStatistics {
     const total: SourceStatistics = { read: 0, skipped: {}, dropped: null, bytesRead: 0 }
     for (const source of this.#sources) {
-      const { read, skipped, bytesRead } = source.statistics()
+      const { read, skipped, dropped, bytesRead } = source.statistics()
       total.read += read
       total.bytesRead += bytesRead
+      if (dropped !== null) total.dropped = (total.dropped ?? 0) + dropped
       for (const [reason, count] of Object.entries(skipped))
         total.skipped[reason] = (total.skipped[reason] ?? 0) + count
     }

@@ -73,9 +73,16 @@ function pcapng(littleEndian: boolean) {
     option,
     section: block(0x0a0d0d0a, u32(0x1a2b3c4d), u16(1), u16(0), u32(0xffffffff), u32(0xffffffff)),
     interface: (linkType: number, ...options: Uint8Array[]) => block(1, u16(linkType), u16(0), u32(4), ...options),
-    enhanced: (index: number, ticks: bigint, data: number[], wireLength = data.length) => {
+    enhanced: (
+      index: number,
+      ticks: bigint,
+      data: number[],
+      wireLength = data.length,
+      ...options: readonly Uint8Array[]
+    ) => {
       const time = [u32(Number(ticks >> 32n)), u32(Number(ticks & 0xffffffffn))]
-      return block(6, u32(index), ...time, u32(data.length), u32(wireLength), Uint8Array.from(data))
+      const padded = Buffer.concat([Uint8Array.from(data), Buffer.alloc(options.length > 0 ? -data.length & 3 : 0)])
+      return block(6, u32(index), ...time, u32(data.length), u32(wireLength), padded, ...options)
     },
     old: (index: number, ticks: number, data: number[]) =>
       block(2, u16(index), u16(0), u32(0), u32(ticks), u32(data.length), u32(data.length), Uint8Array.from(data)),
@@ -133,6 +140,33 @@ for (const littleEndian of [true, false]) {
     assert.deepEqual(statistics, { read: 5, skipped: {}, dropped: null, bytesRead: file.length })
   })
 }
+
+test('pcapng: a drop count parts the blocks, and is known when the block behind the loss is', async () => {
+  const { section, interface: iface, enhanced, option } = pcapng(true)
+  const lost = (count: number) => option(4, Buffer.from(BigInt64Array.of(BigInt(count)).buffer))
+  const comment = option(1, Buffer.from('why'))
+  const path = join(folder, 'drops')
+  writeFileSync(
+    path,
+    Buffer.concat([
+      ...[section, iface(1), enhanced(0, 1n, [1]), enhanced(0, 2n, [2], 1, ...comment)],
+      ...[enhanced(0, 3n, [3], 1, ...comment, ...lost(5)), enhanced(0, 4n, [4], 1, ...lost(0))],
+      enhanced(0, 5n, [5], 1, ...lost(2)),
+    ]),
+  )
+  const source = await openCapture(path)
+  const told: [times: number[], dropped: number | null][] = []
+  for await (const { timeUs, count } of source.blocks()) {
+    told.push([[...timeUs.subarray(0, count)], source.statistics().dropped])
+  }
+  await source.close()
+  assert.deepEqual(told, [
+    [[1, 2], null],
+    [[3, 4], 5],
+    [[5], 7],
+  ])
+  assert.deepEqual(source.statistics().skipped, {})
+})
 
 test('pcapng: a section of the other byte order has interfaces of its own', async () => {
   const [little, big] = [pcapng(true), pcapng(false)]

@@ -1,7 +1,7 @@
 import { InputError } from '../../shared/errors.ts'
 import type { FrameBlock, PacketSource, SourceStatistics } from '../packet-source.ts'
 import { nameOf, openBytes } from './byte-source.ts'
-import { type CaptureFormat, DAMAGED, MORE } from './capture-format.ts'
+import { type CaptureFormat, DAMAGED, LOSS, MORE } from './capture-format.ts'
 import { BLOCK_FRAMES, FrameColumns } from './frame-columns.ts'
 import { PcapFormat } from './pcap.ts'
 import { PcapngFormat } from './pcapng.ts'
@@ -41,29 +41,31 @@ class CaptureFile implements PacketSource {
 
   async *blocks(signal?: AbortSignal): AsyncIterable<FrameBlock> {
     while (!this.ended && signal?.aborted !== true) {
-      this.parse()
+      const isUsedUp = this.parse()
       if (this.frames.count > 0) {
         this.read += this.frames.count
         yield this.frames
       }
-      if (!this.ended && this.frames.count < BLOCK_FRAMES) await this.readMore()
+      if (isUsedUp && !this.ended) await this.readMore()
     }
   }
 
-  /** Takes records from the window until it is used up or the block is full. */
-  private parse(): void {
+  /** Takes records from the window until it is used up (then true), the block is full, or frames were lost. */
+  private parse(): boolean {
     const { window } = this.buffer
     this.frames.count = 0
     this.frames.data = window.data
     while (this.frames.count < BLOCK_FRAMES) {
       const step = this.format.next(window, this.frames, this.skip)
-      if (step === MORE) return
+      if (step === MORE) return true
+      if (step === LOSS) return false
       if (step === DAMAGED) {
         this.ended = true
-        return
+        return false
       }
       this.buffer.advance(step)
     }
+    return false
   }
 
   private async readMore(): Promise<void> {
@@ -79,7 +81,12 @@ class CaptureFile implements PacketSource {
   }
 
   statistics(): SourceStatistics {
-    return { read: this.read, skipped: { ...this.skipped }, dropped: null, bytesRead: this.buffer.bytesRead() }
+    return {
+      read: this.read,
+      skipped: { ...this.skipped },
+      dropped: this.format.dropped,
+      bytesRead: this.buffer.bytesRead(),
+    }
   }
 
   async close(): Promise<void> {

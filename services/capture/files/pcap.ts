@@ -12,6 +12,7 @@ const MODIFIED = 0xa1b2cd34
 
 /** The classic libpcap format (draft-ietf-opsawg-pcap). */
 export class PcapFormat implements CaptureFormat {
+  readonly dropped = null
   private headerRead = false
   private readonly littleEndian: boolean
   private readonly nanoseconds: boolean

@@ -1,4 +1,4 @@
-import { type CaptureFormat, DAMAGED, MORE, type Window } from './capture-format.ts'
+import { type CaptureFormat, DAMAGED, LOSS, MORE, type Window } from './capture-format.ts'
 import { type FrameColumns, MAX_FRAME_BYTES } from './frame-columns.ts'
 
 const SECTION = 0x0a0d0d0a
@@ -16,6 +16,8 @@ const MAX_INTERFACES = 65_536
 
 const OPTION_TIME_RESOLUTION = 9
 const OPTION_TIME_OFFSET = 14
+/** epb_dropcount: frames lost on this interface since the one before. */
+const OPTION_DROP_COUNT = 4
 
 interface Interface {
   linkType: number
@@ -25,6 +27,7 @@ interface Interface {
 
 /** draft-ietf-opsawg-pcapng: blocks in sections, each section with a byte order and interfaces of its own. */
 export class PcapngFormat implements CaptureFormat {
+  dropped: number | null = null
   private littleEndian = true
   private interfaces: Interface[] = []
 
@@ -61,6 +64,11 @@ export class PcapngFormat implements CaptureFormat {
       return DAMAGED
     }
     const bodyEnd = begin + length - 4
+    if (type === ENHANCED_PACKET) {
+      const lost = this.readDropCount(view, begin, bodyEnd)
+      if (lost > 0 && frames.count > 0) return LOSS
+      if (lost > 0) this.dropped = (this.dropped ?? 0) + lost
+    }
     const damage = isPacket
       ? this.addPacket(view, begin, bodyEnd, type, frames)
       : this.addInterface(view, begin, bodyEnd)
@@ -112,6 +120,24 @@ export class PcapngFormat implements CaptureFormat {
     const timeUs = from.toMicros(view.getUint32(begin + 12, order), view.getUint32(begin + 16, order))
     frames.add(timeUs, begin + 28, captured, view.getUint32(begin + 24, order), from.linkType)
     return null
+  }
+
+  /** Frames lost just before this enhanced packet block; 0 where it does not tell. */
+  private readDropCount(view: DataView, begin: number, end: number): number {
+    const order = this.littleEndian
+    // Nearly all blocks have no options: they end behind the frame.
+    let at = begin + 28
+    if (at > end) return 0
+    at += (view.getUint32(begin + 20, order) + 3) & ~3
+    while (at >= begin && at + 4 <= end) {
+      const code = view.getUint16(at, order)
+      const length = view.getUint16(at + 2, order)
+      at += 4
+      if (code === 0 || at + length > end) return 0
+      if (code === OPTION_DROP_COUNT && length === 8) return Math.min(Number(view.getBigUint64(at, order)), 0xffffffff)
+      at += (length + 3) & ~3
+    }
+    return 0
   }
 
   /** No time and no captured length: the snap length of the first interface tells how much there is. */

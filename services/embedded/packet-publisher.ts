@@ -1,0 +1,39 @@
+import { codecs, type PacketBatch, partitionKey } from '#schemas'
+import type { Bus } from '#shared/bus/bus.ts'
+import type { Capture } from '../capture/capture.ts'
+import type { FrameBlock, PacketSource } from '../capture/packet-source.ts'
+
+/** Puts a capture's batches on the bus, each with what the sensor lost since its host's batch before. */
+export class PacketPublisher {
+  readonly #bus: Bus
+  readonly #packets: PacketSource
+  readonly #capture: Capture
+  #lost = 0
+  /** By host: how much of the loss its batches have told. */
+  readonly #told = new Map<string, number>()
+
+  constructor(bus: Bus, packets: PacketSource, capture: Capture) {
+    this.#bus = bus
+    this.#packets = packets
+    this.#capture = capture
+  }
+
+  /** Takes a block in; the batches that are complete. What was lost before the block parts batches before from those after. */
+  async add(block: FrameBlock): Promise<PacketBatch[]> {
+    const lost = this.#packets.statistics().dropped ?? 0
+    if (lost > this.#lost) {
+      await this.publish(this.#capture.flush())
+      this.#lost = lost
+    }
+    return this.#capture.add(block)
+  }
+
+  async publish(batches: readonly PacketBatch[]): Promise<void> {
+    for (const batch of batches) {
+      const { host_id } = batch
+      batch.lost = this.#lost - (this.#told.get(host_id) ?? 0)
+      this.#told.set(host_id, this.#lost)
+      await this.#bus.publish('packets', [{ key: partitionKey(host_id), value: codecs.packets.encode(batch) }])
+    }
+  }
+}
