@@ -26,6 +26,9 @@ const blockBytes = 4 * 1024 * 1024
 const maxWaitingBlocks = 16
 const blockPeriodMs = 20
 
+/** `cap` 0.2.1 aborts the process when a handle that could not be opened is collected as garbage: so it never is. */
+const failedHandles: CapHandle[] = []
+
 /** A block that is filled frame by frame. */
 class GrowingBlock implements FrameBlock {
   count = 0
@@ -73,6 +76,7 @@ export function openInterface(device: string, filter: string): PacketSource {
     handle.setMinBytes?.(0)
     if (linkType === undefined) throw new Error(`link type ${name} is not supported`)
   } catch (error) {
+    failedHandles.push(handle)
     const { message } = error as Error
     const why = /permi/i.test(message) ? 'no permission: run as root or with CAP_NET_RAW' : message
     throw new InputError('PROCLABEL_INTERFACE', `cannot capture on '${device}': ${why}`, error)

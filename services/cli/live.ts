@@ -8,7 +8,7 @@ import { runLive } from '../embedded/live.ts'
 import { JsonLinesWriter } from './json-lines-writer.ts'
 import { type MatchFlags, matchConstants, matchOptions } from './match-options.ts'
 import { stopSignal } from './stop-signal.ts'
-import { count, Summary, summaryRow } from './summary.ts'
+import { count, Summary, type SummaryRow, summaryRow } from './summary.ts'
 import { wholeNumber } from './whole-number.ts'
 
 interface LiveFlags extends MatchFlags {
@@ -19,7 +19,13 @@ interface LiveFlags extends MatchFlags {
   duration?: number
 }
 
+/** DEC private mode 1049, and the cursor out of sight meanwhile. */
+const alternateScreen = { enter: '\x1b[?1049h\x1b[?25l', leave: '\x1b[?25h\x1b[?1049l' }
+/** Lines of the view that are no processes: title, sessions, stages, heads, most causes. */
+const rowsBesides = 22
 const redrawMs = 1000
+/** Sessions of which a later revision replaces the earlier one in the report; the oldest are forgotten first. */
+const maxRows = 50_000
 
 export const liveCommand = (): Command =>
   matchOptions(
@@ -34,58 +40,70 @@ export const liveCommand = (): Command =>
     const constants = await matchConstants(flags)
     const packets = openInterface(flags.interface, flags.filter)
     const writer = flags.out ? new JsonLinesWriter(flags.out) : null
-    const view = new LiveView(flags.interface)
+    const source = openLinuxSource()
+    const say = (line: string) => process.stderr.write(`${line}\n`)
+    if (source.restriction) say(source.restriction)
+    say(`labeling the traffic of ${flags.interface}; Ctrl-C ends it`)
+    const isShown = process.stderr.isTTY && !(flags.out === '-' && process.stdout.isTTY)
+    const view = new LiveView(isShown ? flags.interface : null)
     const sink = (session: LabeledSession) => {
       view.add(session)
       return writer?.write(session)
     }
-    const source = openLinuxSource()
-    if (source.restriction) process.stderr.write(`${source.restriction}\n`)
-    const timer = setInterval(() => view.draw(), redrawMs)
     try {
       await runLive({ packets, source, constants, hostId: flags.host, sink, signal: stopSignal(flags.duration) })
     } finally {
-      clearInterval(timer)
+      view.close()
       await packets.close()
       await writer?.end()
     }
-    view.end()
+    say(`${view.summary.render()}\n`)
     const { read, skipped } = packets.statistics()
     const lost = Object.values(skipped).reduce((a, b) => a + b, 0)
-    process.stderr.write(`records ${read} read, ${lost} skipped\n`)
+    say(`records ${read} read, ${lost} skipped${lost > 0 ? ' (queue-full)' : ''}`)
   })
 
-/** The terminal view: sessions a second and the report so far, drawn in place; without a terminal only the last one. */
+/** The report so far and sessions a second, on a screen of its own, so that what the terminal showed before comes back. */
 class LiveView {
-  readonly #interface: string
-  readonly #rows = new Map<string, ReturnType<typeof summaryRow>>()
-  #before = 0
+  readonly summary = new Summary()
+  readonly #rows = new Map<string, SummaryRow>()
+  readonly #timer: NodeJS.Timeout | null = null
+  #sessions = 0
+  #sessionsDrawn = 0
 
-  constructor(name: string) {
-    this.#interface = name
+  /** Draws while `interfaceName` is given. */
+  constructor(interfaceName: string | null) {
+    if (interfaceName === null) return
+    process.stderr.write(alternateScreen.enter)
+    this.#draw(interfaceName)
+    this.#timer = setInterval(() => this.#draw(interfaceName), redrawMs)
   }
 
   add(session: LabeledSession): void {
-    this.#rows.set(session.session_id, summaryRow(session))
+    const before = this.#rows.get(session.session_id)
+    if (before) this.summary.remove(before)
+    else if (session.revision > 0)
+      return // forgotten: it stays counted as it was
+    else this.#sessions++
+    const row = summaryRow(session)
+    this.summary.add(row)
+    this.#rows.delete(session.session_id)
+    this.#rows.set(session.session_id, row)
+    if (this.#rows.size > maxRows) this.#rows.delete(this.#rows.keys().next().value!)
   }
 
-  draw(): void {
-    if (!process.stderr.isTTY) return
-    const rate = this.#rows.size - this.#before
-    this.#before = this.#rows.size
-    process.stderr.write(
-      `\x1b[H\x1b[J${this.#interface}  ${count(rate)} sessions/s; Ctrl-C ends\n\n${this.#render()}\n`,
-    )
+  close(): void {
+    if (this.#timer === null) return
+    clearInterval(this.#timer)
+    process.stderr.write(alternateScreen.leave)
   }
 
-  end(): void {
-    if (process.stderr.isTTY) process.stderr.write('\x1b[H\x1b[J')
-    process.stderr.write(`${this.#render()}\n`)
-  }
-
-  #render(): string {
-    const summary = new Summary()
-    for (const row of this.#rows.values()) summary.add(row)
-    return summary.render()
+  #draw(interfaceName: string): void {
+    const rate = Math.round(((this.#sessions - this.#sessionsDrawn) * 1000) / redrawMs)
+    this.#sessionsDrawn = this.#sessions
+    const { rows = 24, columns = 80 } = process.stderr
+    const text = `${interfaceName}  ${count(rate)} sessions/s; Ctrl-C ends\n\n${this.summary.render(Math.max(3, rows - rowsBesides))}`
+    const lines = text.split('\n').slice(0, rows - 1)
+    process.stderr.write(`\x1b[H${lines.map(line => `${line.slice(0, columns)}\x1b[K\n`).join('')}\x1b[J`)
   }
 }

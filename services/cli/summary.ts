@@ -27,7 +27,6 @@ const stages: Record<NonNullable<LabeledSession['stage']>, string> = {
   N: 'server name',
 }
 const postStages = new Set(['F', 'N'])
-const processesShown = 20
 
 /** Counts sessions by process, stage and cause, and renders the report as text. */
 export class Summary {
@@ -45,28 +44,40 @@ export class Summary {
   }
 
   add(row: SummaryRow): void {
-    this.#sessions++
-    increment(this.#protocols, row.proto)
-    if (row.host_id !== null) this.#monitored++
+    this.#count(row, 1)
+  }
+
+  /** Takes back a row that was added, as when a later revision of its session replaces it. */
+  remove(row: SummaryRow): void {
+    this.#count(row, -1)
+  }
+
+  #count(row: SummaryRow, times: 1 | -1): void {
+    this.#sessions += times
+    increase(this.#protocols, row.proto, times)
+    if (row.host_id !== null) this.#monitored += times
     if (row.process === null || row.stage === null) {
-      if (row.host_id !== null) increment(this.#causes, row.unknown_cause ?? 'not judged')
+      if (row.host_id !== null) increase(this.#causes, row.unknown_cause ?? 'not judged', times)
       return
     }
-    this.#labeled++
+    this.#labeled += times
     const stage = this.#stages.get(row.stage) ?? { sessions: 0, confidence: 0, measured: 0 }
-    stage.sessions++
+    stage.sessions += times
     if (row.confidence !== null) {
-      stage.measured++
-      stage.confidence += row.confidence
+      stage.measured += times
+      stage.confidence += times * row.confidence
     }
     this.#stages.set(row.stage, stage)
     const process = this.#processes.get(row.process) ?? { sessions: 0, bytes: 0 }
-    process.sessions++
-    process.bytes += row.bytes_in + row.bytes_out
-    this.#processes.set(row.process, process)
+    process.sessions += times
+    process.bytes += times * (row.bytes_in + row.bytes_out)
+    if (process.sessions === 0) this.#processes.delete(row.process)
+    else this.#processes.set(row.process, process)
   }
 
-  render(): string {
+  /** The report, with so many of the processes that have most sessions. */
+  render(processesShown = 20): string {
+    if (this.#sessions === 0) return 'Sessions  0'
     const protocols = sorted(this.#protocols, n => n).map(([name, n]) => `${name} ${count(n)}`)
     const lines = [`Sessions  ${count(this.#sessions)}  (${protocols.join(', ')})`]
     if (this.#monitored === 0)
@@ -117,7 +128,11 @@ export class Summary {
   }
 }
 
-const increment = (counts: Map<string, number>, key: string) => counts.set(key, (counts.get(key) ?? 0) + 1)
+function increase(counts: Map<string, number>, key: string, by: number): void {
+  const now = (counts.get(key) ?? 0) + by
+  if (now === 0) counts.delete(key)
+  else counts.set(key, now)
+}
 
 /** Largest first; equal ones by name, so that the same sessions give the same report. */
 const sorted = <T>(map: Map<string, T>, size: (value: T) => number): [string, T][] =>

@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ended, hostAddresses, LabNetwork, waitForOutput, worldAddress } from './lab/network.ts'
+import { brief, fromPort, heldTcp, heldUdp, hostServers, type Program } from './lab/programs.ts'
+import { proclabel, startRecording, startWorld } from './lab/recording.ts'
+import { pollTimes, type Run, readSessions, runProgram, type Scored, score, scoreTable, Truth } from './lab/truth.ts'
+
+const canMakeNamespaces = process.getuid?.() === 0 && spawnSync('ip', ['netns', 'list']).status === 0
+if (!canMakeNamespaces && process.env.CI === 'true') throw new Error('needs root and iproute2')
+const options = { skip: canMakeNamespaces ? false : 'needs root and iproute2' }
+
+let network: LabNetwork
+let folder: string
+
+before(async () => {
+  if (!canMakeNamespaces) return
+  folder = mkdtempSync(path.join(tmpdir(), 'proclabel-lab-'))
+  network = new LabNetwork(`proclabel-${process.pid}`)
+  await startWorld(network, folder)
+})
+
+after(async () => {
+  await network?.close()
+  if (folder) rmSync(folder, { recursive: true })
+})
+
+/** Addresses that no run has talked to yet, in turns IPv4 and IPv6. */
+let lastAddress = 0
+function freshAddress(): string {
+  lastAddress++
+  return worldAddress(lastAddress % 2 === 0 ? 4 : 6, Math.ceil(lastAddress / 2))
+}
+
+/** Runs a program that has an address to itself. */
+async function runAlone(truth: Truth, name: string, program: (address: string) => Program): Promise<void> {
+  const address = freshAddress()
+  await runProgram(network, name, program(address), run => truth.ownsRemote(address, run))
+}
+
+/** The address is shared, so the run's own word on its local port tells whose a session is. */
+async function runShared(truth: Truth, name: string, address: string, program: Program): Promise<void> {
+  const { ports, ...run } = await runProgram(network, name, program, () => {})
+  assert.ok(ports.length > 0, `${name} told no port`)
+  for (const port of ports) truth.ownsLocal(address, port, run)
+}
+
+const heldMs = [250, 600, 1500, 3000]
+const kinds = Object.entries({ ...heldTcp, ...heldUdp })
+
+/** Everybody at once, each for another time, over IPv4 and IPv6, and brief ones between. */
+async function runMixture(truth: Truth, rounds: number): Promise<void> {
+  const everybody = Array.from({ length: rounds }, () => kinds).flat()
+  const held = everybody.map(([name, kind], i) => runAlone(truth, name, at => kind(at, heldMs[i % heldMs.length]!)))
+  for (let round = 0; round < 2 * rounds; round++)
+    for (const [name, kind] of Object.entries(brief)) await runAlone(truth, name, at => kind(at, 0))
+  await Promise.all(held)
+}
+
+/** Different programs on one address and port at the same time: only the local port tells them apart. */
+async function runCrowd(truth: Truth): Promise<void> {
+  const address = worldAddress(4, 200)
+  const crowd = ['curl', 'python', 'node', 'curl', 'python'].map((name, i) =>
+    runShared(truth, `${name}, in a crowd`, address, heldTcp[name]!(address, 400 + 150 * i)),
+  )
+  await Promise.all(crowd)
+}
+
+/** Two programs that have the same local port to the same address, one directly after the other. */
+async function runPortReuse(truth: Truth): Promise<void> {
+  const port = 41_000
+  await runAlone(truth, 'python, then its port', address => fromPort.python(address, 700, port))
+  await runAlone(truth, 'node, on that port', address => fromPort.node(address, 700, port))
+}
+
+/** Servers on the host, and clients out in the world. */
+async function runServers(truth: Truth): Promise<void> {
+  const ports = Object.entries(hostServers).map(([name, server], i) => ({ name, server, port: 8000 + i }))
+  for (const { name, server, port } of ports) {
+    const { command, args } = server(port)
+    const child = network.start('host', command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    await waitForOutput(child, 'ready')
+    const run: Run = { name, pid: child.pid!, process: path.basename(command) }
+    truth.serves(port, run)
+    const clients = [300, 800, 1400].map(ms =>
+      ended(network.start('world', 'curl', ['-sS', '-o', '/dev/null', `http://${hostAddresses[0]}:${port}/ms=${ms}/`])),
+    )
+    for (const { status } of await Promise.all(clients)) assert.equal(status, 0)
+    child.kill()
+  }
+}
+
+function assertProof(
+  t: { diagnostic: (text: string) => void },
+  scored: readonly Scored[],
+  isLong: (session: Scored) => boolean,
+): void {
+  for (const line of scoreTable(scored).split('\n')) t.diagnostic(line)
+  const tell = ({ session, truth }: Scored) => JSON.stringify({ truth, session })
+  const wrong = scored.filter(({ verdict }) => verdict === 'wrong')
+  assert.deepEqual(wrong.map(tell), [], 'no wrong owner')
+  const long = scored.filter(isLong)
+  const missed = long.filter(({ verdict, session }) => verdict !== 'right' || session.stage !== 'A')
+  assert.deepEqual(missed.map(tell), [], 'all that lived long enough match directly')
+  const unexplained = scored.filter(({ verdict, session }) => verdict === 'unknown' && session.unknown_cause === null)
+  assert.deepEqual(unexplained.map(tell), [], 'every unknown has its cause')
+  t.diagnostic(`${long.length} of ${scored.length} sessions lived long enough to be seen; all of those match directly`)
+}
+
+test('record and tcpdump, then label: each session has the program that truly made it', options, async t => {
+  const truth = new Truth()
+  const [sockets, capture] = [path.join(folder, 'sockets'), path.join(folder, 'capture.pcap')]
+  const recording = await startRecording(network, { sockets, capture, hostId: 'desk' })
+  await sleep(500)
+  await runMixture(truth, 2)
+  await Promise.all([runCrowd(truth), runPortReuse(truth), runServers(truth)])
+  await sleep(500)
+  await recording.stop()
+
+  const labeled = path.join(folder, 'labeled.jsonl')
+  const args = [proclabel, 'label', capture, '--sockets', sockets, '--out', labeled]
+  const summary = execFileSync(process.execPath, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+  assert.equal(summary, '')
+  const [log] = readdirSync(sockets)
+  const sessions = readSessions(labeled)
+  const scored = score(sessions, truth, pollTimes(path.join(sockets, log!)))
+  const names = new Set(scored.map(({ truth }) => truth.name))
+  for (const [name] of [...kinds, ...Object.entries(hostServers)]) assert.ok(names.has(name), `no session of ${name}`)
+  assertProof(t, scored, ({ polls }) => polls >= 2)
+})
+
+test('live: each session has the program that truly made it', options, async t => {
+  const truth = new Truth()
+  const labeled = path.join(folder, 'live.jsonl')
+  const args = [proclabel, 'live', '-i', 'eth0', '--host', 'desk', '--duration', '9', '--out', labeled]
+  const live = network.start('host', process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  const outcome = ended(live)
+  await waitForOutput(live, 'labeling the traffic')
+  await sleep(500)
+  await runMixture(truth, 1)
+  await Promise.all([runCrowd(truth), runPortReuse(truth), runServers(truth)])
+  const { status, errors } = await outcome
+  assert.equal(status, 0, errors)
+  assert.match(errors, /^records \d+ read, 0 skipped$/m)
+
+  const latest = new Map(readSessions(labeled).map(session => [session.session_id, session]))
+  // The polls of a live run are not kept; one that shares its process with the capture may be late by a few periods.
+  const scored = score([...latest.values()], truth, [])
+  assertProof(t, scored, ({ session }) => session.last_us - session.first_us >= 500_000)
+})
+
+test('live says in a sentence why it cannot capture', options, () => {
+  const run = (before: string[], ...args: string[]) => {
+    const [command, ...rest] = [...before, process.execPath, proclabel, 'live', '--duration', '1', ...args]
+    const { status, stderr } = spawnSync(command!, rest, { encoding: 'utf8', timeout: 20_000 })
+    return { status, stderr }
+  }
+  const absent = run([], '-i', 'absent0')
+  assert.match(absent.stderr, /^proclabel: there is no interface 'absent0' to capture on; interfaces: .*\blo\b.*\n$/)
+  assert.equal(absent.status, 2)
+  const wrongFilter = run([], '-i', 'lo', '--filter', 'from mars')
+  assert.match(wrongFilter.stderr, /^proclabel: cannot capture on 'lo': can't parse filter expression: .*\n$/)
+  assert.equal(wrongFilter.status, 2)
+  // Root without the capability, not another user, who might not be allowed to read this folder.
+  const forbidden = run(['setpriv', '--bounding-set=-net_raw,-net_admin'], '-i', 'lo')
+  assert.equal(forbidden.stderr, "proclabel: cannot capture on 'lo': no permission: run as root or with CAP_NET_RAW\n")
+  assert.equal(forbidden.status, 2)
+})
