@@ -43,6 +43,7 @@ test('every packet of a batch comes back exactly: 5-tuple, time, lengths, flags'
           builder.addFlow(
             Int32Array.from(f.addresses),
             f.local,
+            4 - f.local,
             f.localPort,
             f.remotePort,
             f.protocol,
@@ -99,7 +100,7 @@ test('every packet of a batch comes back exactly: 5-tuple, time, lengths, flags'
 
 test('a builder takes no packet whose time does not fit its base', () => {
   const builder = new PacketBatchBuilder()
-  builder.addFlow(new Int32Array(8), 0, 1, 2, 6, -1, null)
+  builder.addFlow(new Int32Array(8), 0, 4, 1, 2, 6, -1, null)
   builder.addPacket(0, 1e15, 60, 40, 0, 2, 0, 1)
   assert.ok(builder.accepts(1e15 + 2 ** 31 - 1))
   assert.ok(!builder.accepts(1e15 + 2 ** 31))
@@ -109,7 +110,7 @@ test('a builder takes no packet whose time does not fit its base', () => {
 test('columns that do not fit each other are refused with the name of the column', () => {
   const builder = new PacketBatchBuilder()
   const batch = (change: Partial<PacketBatch>) => {
-    builder.addFlow(new Int32Array(8), 0, 1, 2, 6, -1, null)
+    builder.addFlow(new Int32Array(8), 0, 4, 1, 2, 6, -1, null)
     builder.addPacket(0, 1, 60, 40, 0, 2, 0, 1)
     return { ...builder.build(header), ...change }
   }

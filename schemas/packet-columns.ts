@@ -49,12 +49,13 @@ export class PacketBatchBuilder {
   }
 
   /**
-   * Adds a flow and returns its index. `addresses` holds two addresses of four words each, in network order as numbers;
-   * `local` says which of the two is the local end: 0 the first, 4 the second.
+   * Adds a flow and returns its index. The local and the remote address are four words each, from `local` and `remote`
+   * on in `words`, in network order as numbers.
    */
   addFlow(
-    addresses: Int32Array,
-    local: 0 | 4,
+    words: Int32Array,
+    local: number,
+    remote: number,
     localPort: number,
     remotePort: number,
     protocol: number,
@@ -63,8 +64,8 @@ export class PacketBatchBuilder {
   ): number {
     const flow = this.flows++
     for (let i = 0; i < 4; i++) {
-      this.#flowAddress[flow * 8 + i] = swap32(addresses[local + i]!)
-      this.#flowAddress[flow * 8 + 4 + i] = swap32(addresses[4 - local + i]!)
+      this.#flowAddress[flow * 8 + i] = swap32(words[local + i]!)
+      this.#flowAddress[flow * 8 + 4 + i] = swap32(words[remote + i]!)
     }
     this.#flowPort[flow * 2] = localPort
     this.#flowPort[flow * 2 + 1] = remotePort

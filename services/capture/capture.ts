@@ -4,6 +4,7 @@ import type { WireName } from '#core/decode/names.ts'
 import { WireNames } from '#core/decode/names.ts'
 import { Packet } from '#core/decode/packet.ts'
 import { EventClock } from '#core/event-clock.ts'
+import { keyWords } from '#core/five-tuple-table.ts'
 import type { HostDirectory } from '#core/host-directory.ts'
 import { type DnsAnswer, directionBits, type FlowName, type PacketBatch, PacketBatchBuilder } from '#schemas'
 import { FlowTable } from './flow-table.ts'
@@ -29,19 +30,13 @@ interface HostBatch {
   dns: DnsAnswer[]
 }
 
-/** A flow as seen from one of its ends: whose batch its packets go to, and where in that batch it is. */
-interface FlowSide {
-  batch: HostBatch | null
-  generation: number
-  index: number
-}
-
-interface FlowState {
-  low: FlowSide
-  high: FlowSide
-  directoryVersion: number
-  wantsNames: boolean
-}
+/**
+ * Words of a flow's route: whose batches its packets go to. For each of its two ends: the number of the batch or `nobody`,
+ * the build of that batch in which the flow was added last, and its index there.
+ */
+const route = { low: 0, high: 3, directoryVersion: 6, wantsNames: 7, words: 8 } as const
+const side = { batch: 0, generation: 1, index: 2 } as const
+const nobody = -1
 
 export interface CaptureOptions {
   sensorId: string
@@ -60,8 +55,10 @@ export class Capture {
   readonly #table = new FlowTable()
   readonly #names = new WireNames()
   readonly #clock = new EventClock()
-  readonly #flows: FlowState[] = []
-  readonly #batches = new Map<string, HostBatch>()
+  /** By flow. */
+  #routes = new Int32Array(1024 * route.words)
+  readonly #batches: HostBatch[] = []
+  readonly #batchOfHost = new Map<string, number>()
   #ready: PacketBatch[] = []
   #expireAtSize = minFlowsBeforeExpiry
   #tickedUs = Number.NEGATIVE_INFINITY
@@ -80,6 +77,7 @@ export class Capture {
   /** Takes a block of frames in and answers with the batches that are complete: full ones, and all of them every second of capture time. */
   add(block: FrameBlock): PacketBatch[] {
     const packet = this.#packet
+    let ok = 0
     for (let i = 0; i < block.count; i++) {
       packet.timeUs = block.timeUs[i]!
       packet.wireLength = block.wireLength[i]!
@@ -87,8 +85,11 @@ export class Capture {
       this.#clock.observe(packet.timeUs)
       const reason = this.#decoder.decode(block.data, start, start + block.captured[i]!, block.linkType[i]!, packet)
       const fate = reason === 'ok' ? this.#add(packet, block.data) : reason
-      this.frames[fate] = (this.frames[fate] ?? 0) + 1
+      if (fate === 'ok') ok++
+      else this.#count(fate, 1)
     }
+    if (ok > 0) this.#count('ok', ok)
+    if (this.#table.size > this.#expireAtSize) this.#expire()
     const nowUs = this.#clock.nowUs
     if (nowUs !== null && Math.abs(nowUs - this.#tickedUs) >= tickUs) {
       this.#tickedUs = nowUs
@@ -110,43 +111,61 @@ export class Capture {
     return this.#take()
   }
 
+  #count(fate: string, frames: number): void {
+    this.frames[fate] = (this.frames[fate] ?? 0) + frames
+  }
+
   #closeAll(): void {
-    for (const batch of this.#batches.values()) this.#close(batch)
+    for (const batch of this.#batches) this.#close(batch)
   }
 
   /** Counts a decoded packet into the batches of its hosts. `data` is null for a fragment that had to wait: it carries no names. */
   #add(packet: Packet, data: Uint8Array | null): 'ok' | 'not-monitored' {
-    const id = this.#table.find(packet)
+    const flow = this.#table.find(packet)
     const { fromLow } = this.#table
-    let flow = this.#flows[id]
-    if (this.#table.isNew || flow === undefined) {
-      flow = newFlow()
-      this.#flows[id] = flow
-      if (this.#table.size > this.#expireAtSize) this.#expire()
-    }
-    if (flow.directoryVersion !== (this.#options.hosts?.version ?? 0)) this.#resolve(flow, id, packet.timeUs)
-    const { low, high } = flow
-    if (low.batch === null && high.batch === null) return 'not-monitored'
-    if (low.batch !== null) this.#append(low.batch, low, id, packet, fromLow, true)
-    if (high.batch !== null) this.#append(high.batch, high, id, packet, !fromLow, false)
-    if (data !== null && flow.wantsNames && mayCarryName(packet)) {
-      const name = this.#names.observe(packet, data, id, fromLow)
-      if (name) this.#record(flow, name, fromLow)
-      flow.wantsNames = this.#names.wants(id)
+    const at = flow * route.words
+    if (this.#table.isNew) this.#begin(at)
+    const routes = this.#routes
+    if (routes[at + route.directoryVersion] !== (this.#options.hosts?.version ?? 0))
+      this.#resolve(flow, at, packet.timeUs)
+    const low = routes[at + route.low]!
+    const high = routes[at + route.high]!
+    if (low === nobody && high === nobody) return 'not-monitored'
+    if (low !== nobody) this.#append(this.#batches[low]!, at + route.low, flow, packet, fromLow, true)
+    if (high !== nobody) this.#append(this.#batches[high]!, at + route.high, flow, packet, !fromLow, false)
+    if (data !== null && routes[at + route.wantsNames] === 1 && mayCarryName(packet)) {
+      const name = this.#names.observe(packet, data, flow, fromLow)
+      if (name) this.#record(low, high, name, fromLow)
+      if (!this.#names.wants(flow)) routes[at + route.wantsNames] = 0
     }
     return 'ok'
   }
 
-  #append(batch: HostBatch, side: FlowSide, id: number, packet: Packet, fromLocal: boolean, localIsLow: boolean): void {
+  /** A flow begins: its route is not known yet. */
+  #begin(at: number): void {
+    if (at >= this.#routes.length) {
+      const routes = new Int32Array(this.#routes.length * 2)
+      routes.set(this.#routes)
+      this.#routes = routes
+    }
+    this.#routes[at + route.directoryVersion] = -1
+    this.#routes[at + route.wantsNames] = 1
+  }
+
+  /** Counts a packet into a batch; `at` is where the flow's route tells of that batch. */
+  #append(batch: HostBatch, at: number, flow: number, packet: Packet, fromLocal: boolean, localIsLow: boolean): void {
     const { builder } = batch
+    const routes = this.#routes
     if (!builder.accepts(packet.timeUs)) this.#close(batch)
-    if (side.generation !== batch.generation) {
-      side.generation = batch.generation
+    if (routes[at + side.generation] !== batch.generation) {
+      routes[at + side.generation] = batch.generation
       const { keys } = this.#table
-      const ports = keys[id * 10 + 8]!
-      side.index = builder.addFlow(
-        keys.subarray(id * 10, id * 10 + 8),
-        localIsLow ? 0 : 4,
+      const key = flow * keyWords
+      const ports = keys[key + 8]!
+      routes[at + side.index] = builder.addFlow(
+        keys,
+        localIsLow ? key : key + 4,
+        localIsLow ? key + 4 : key,
         localIsLow ? ports >>> 16 : ports & 0xffff,
         localIsLow ? ports & 0xffff : ports >>> 16,
         packet.protocol,
@@ -155,7 +174,7 @@ export class Capture {
       )
     }
     builder.addPacket(
-      side.index,
+      routes[at + side.index]!,
       packet.timeUs,
       packet.wireLength,
       packet.ipLength,
@@ -167,39 +186,43 @@ export class Capture {
   }
 
   /** A name rides with the packet that completed it; DNS answers go to the host that received them. */
-  #record(flow: FlowState, name: WireName, fromLow: boolean): void {
+  #record(low: number, high: number, name: WireName, fromLow: boolean): void {
+    const ends = [this.#batches[low], this.#batches[high]] as const
     if (name.kind === 'dns') {
-      const receiver = (fromLow ? flow.high.batch : flow.low.batch) ?? this.#batches.get('')
-      if (!receiver || receiver.builder.packets === 0) return
-      const packet = receiver.builder.packets - 1
+      const receiver = fromLow ? ends[1] : ends[0]
+      const unmonitored = ends[0]?.hostId === '' ? ends[0] : undefined
+      const batch = receiver ?? unmonitored
       for (const { name: dnsName, address, ttlSeconds } of name.answers)
-        receiver.dns.push({ packet, name: dnsName, ip: address, ttl_s: ttlSeconds })
+        batch?.dns.push({ packet: batch.builder.packets - 1, name: dnsName, ip: address, ttl_s: ttlSeconds })
       return
     }
-    for (const { batch } of [flow.low, flow.high])
+    for (const batch of ends)
       batch?.names.push({ packet: batch.builder.packets - 1, sni: name.sni, alpn: name.alpn.toSorted(), ja4: name.ja4 })
   }
 
-  #resolve(flow: FlowState, id: number, timeUs: number): void {
+  #resolve(flow: number, at: number, timeUs: number): void {
     const { hosts, keepUnmonitored } = this.#options
-    flow.directoryVersion = hosts?.version ?? 0
-    const hostOf = (side: 0 | 4) => hosts?.hostOf(wordsText(this.#table.keys, id * 10 + side), timeUs) ?? null
+    const hostOf = (end: 0 | 4) => hosts?.hostOf(wordsText(this.#table.keys, flow * keyWords + end), timeUs) ?? null
     const lowHost = hostOf(0)
     const highHost = hostOf(4)
-    flow.low.batch = lowHost === null ? null : this.#batchOf(lowHost)
-    flow.high.batch = highHost === null || highHost === lowHost ? null : this.#batchOf(highHost)
-    if (lowHost === null && highHost === null && (hosts === null || keepUnmonitored)) flow.low.batch = this.#batchOf('')
-    flow.low.generation = -1
-    flow.high.generation = -1
+    const isKept = hosts === null || keepUnmonitored
+    const unmonitored = lowHost === null && highHost === null && isKept ? this.#batchOf('') : nobody
+    const routes = this.#routes
+    routes[at + route.low + side.batch] = lowHost === null ? unmonitored : this.#batchOf(lowHost)
+    routes[at + route.high + side.batch] = highHost === null || highHost === lowHost ? nobody : this.#batchOf(highHost)
+    routes[at + route.low + side.generation] = -1
+    routes[at + route.high + side.generation] = -1
+    routes[at + route.directoryVersion] = hosts?.version ?? 0
   }
 
-  #batchOf(hostId: string): HostBatch {
-    let batch = this.#batches.get(hostId)
-    if (!batch) {
-      batch = { hostId, builder: new PacketBatchBuilder(), generation: 0, seq: 0, names: [], dns: [] }
-      this.#batches.set(hostId, batch)
+  #batchOf(hostId: string): number {
+    let number = this.#batchOfHost.get(hostId)
+    if (number === undefined) {
+      const batch = { hostId, builder: new PacketBatchBuilder(), generation: 0, seq: 0, names: [], dns: [] }
+      number = this.#batches.push(batch) - 1
+      this.#batchOfHost.set(hostId, number)
     }
-    return batch
+    return number
   }
 
   #close(batch: HostBatch): void {
@@ -234,13 +257,6 @@ export class Capture {
     this.#expireAtSize = Math.max(minFlowsBeforeExpiry, this.#table.size * 2)
   }
 }
-
-const newFlow = (): FlowState => ({
-  low: { batch: null, generation: -1, index: 0 },
-  high: { batch: null, generation: -1, index: 0 },
-  directoryVersion: -1,
-  wantsNames: true,
-})
 
 /** TCP with payload or SYN, UDP with payload: what WireNames looks at. */
 const mayCarryName = (packet: Packet): boolean =>

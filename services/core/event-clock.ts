@@ -7,17 +7,28 @@ const suspectJumpUs = 60_000_000
  * moves nothing.
  */
 export class EventClock {
-  nowUs: number | null = null
-  #suspectUs: number | null = null
+  // NaN for none, since a field that holds nothing but numbers is written without allocating.
+  #nowUs = Number.NaN
+  #suspectUs = Number.NaN
+
+  /** Null before the first packet. */
+  get nowUs(): number | null {
+    return Number.isNaN(this.#nowUs) ? null : this.#nowUs
+  }
 
   observe(timeUs: number): void {
-    if (this.nowUs === null) this.nowUs = timeUs
-    else if (Math.abs(timeUs - this.nowUs) <= suspectJumpUs) {
-      if (timeUs > this.nowUs) this.nowUs = timeUs
-      this.#suspectUs = null
-    } else if (this.#suspectUs !== null && timeUs > this.nowUs === this.#suspectUs > this.nowUs) {
-      this.nowUs = timeUs
-      this.#suspectUs = null
+    const nowUs = this.#nowUs
+    if (Math.abs(timeUs - nowUs) <= suspectJumpUs) {
+      if (timeUs > nowUs) this.#nowUs = timeUs
+      this.#suspectUs = Number.NaN
+    } else if (Number.isNaN(nowUs) || this.#isConfirmed(timeUs)) {
+      this.#nowUs = timeUs
+      this.#suspectUs = Number.NaN
     } else this.#suspectUs = timeUs
+  }
+
+  /** Was the packet before on the same side, far from now? */
+  #isConfirmed(timeUs: number): boolean {
+    return !Number.isNaN(this.#suspectUs) && timeUs > this.#nowUs === this.#suspectUs > this.#nowUs
   }
 }

@@ -1,4 +1,5 @@
 import { directionBits, none, type PacketColumns } from '#schemas'
+import { FiveTupleTable } from './five-tuple-table.ts'
 import { Session } from './session.ts'
 
 /** Times of design section 3, microseconds. */
@@ -31,7 +32,11 @@ const flag = { fin: 1, syn: 2, rst: 4, ack: 16 } as const
 export class SessionTable {
   readonly #times: SessionTimes
   readonly #listener: SessionListener
-  readonly #open = new Map<string, Session>()
+  /** In order of their start. */
+  readonly #open = new Set<Session>()
+  readonly #tuples = new FiveTupleTable()
+  /** By their number among the 5-tuples. */
+  readonly #sessions: (Session | undefined)[] = []
   /** Sessions by the second in which they are looked at again; an entry whose session has another second by now is stale. */
   readonly #due = new Map<number, Session[]>()
   #sweptSecond = Number.NEGATIVE_INFINITY
@@ -45,43 +50,40 @@ export class SessionTable {
     return this.#open.size
   }
 
-  open(): IterableIterator<Session> {
-    return this.#open.values()
+  open(): Iterable<Session> {
+    return this.#open
   }
 
   /** Gathers a batch's packets into sessions; `lost` packets of the sensor mark every session that is open. */
   apply(columns: PacketColumns, lost: number): void {
-    if (lost > 0) for (const session of this.#open.values()) session.captureGap = true
-    const { packetFlow, packetTime, ipLength, tcpFlags, direction, baseUs } = columns
-    const keys = new Array<string | undefined>(columns.flows)
-    const sessions = new Array<Session | undefined>(columns.flows)
+    if (lost > 0) for (const session of this.#open) session.captureGap = true
+    const { packetTime, ipLength, tcpFlags, direction, baseUs } = columns
+    const addresses = new Int32Array(columns.flowAddress.buffer, columns.flowAddress.byteOffset, columns.flows * 8)
+    const sequences = synSequences(columns)
     const named = namesByRow(columns)
-    let syn = 0
-    for (let row = 0; row < columns.packets; row++) {
-      const flow = packetFlow[row]!
-      const timeUs = baseUs + packetTime[row]!
-      const flags = tcpFlags[row]!
-      const fromRemote = (direction[row]! & directionBits.fromRemote) !== 0
-      const sequence = flags & flag.syn ? columns.synSequence[syn++]! : -1
-      let session = sessions[flow]
-      if (session === undefined) {
-        keys[flow] = flowKeyOf(columns, flow)
-        session = this.#open.get(keys[flow]!)
-      }
-      if (session !== undefined && this.#isOver(session, timeUs, flags, sequence, fromRemote)) {
-        this.#end(session, session.endReason ?? (timeUs - session.lastUs >= this.#idleUs(session) ? 'idle' : 'reuse'))
-        session = undefined
-      }
-      session ??= this.#start(columns, flow, keys[flow]!, timeUs, fromRemote)
-      sessions[flow] = session
-      session.addPacket(timeUs, ipLength[row]!, flags, fromRemote)
-      if (session.protocol === tcp && flags & (flag.syn | flag.fin | flag.rst))
-        this.#follow(session, flags, sequence, fromRemote)
-      const name = named?.get(row)
-      if (name && session.sni === null) {
-        session.sni = name.sni
-        session.alpn = name.alpn.length > 0 ? name.alpn : null
-        session.ja4 = name.ja4
+    const { rows, ends } = rowsByFlow(columns)
+    for (let flow = 0, i = 0; flow < columns.flows; flow++) {
+      let session = this.#find(columns, addresses, flow)
+      for (; i < ends[flow]!; i++) {
+        const row = rows[i]!
+        const timeUs = baseUs + packetTime[row]!
+        const flags = tcpFlags[row]!
+        const fromRemote = (direction[row]! & directionBits.fromRemote) !== 0
+        const sequence = sequences[row]!
+        if (session !== undefined && this.#isOver(session, timeUs, flags, sequence, fromRemote)) {
+          this.#end(session, session.endReason ?? (timeUs - session.lastUs >= this.#idleUs(session) ? 'idle' : 'reuse'))
+          session = undefined
+        }
+        session ??= this.#start(columns, addresses, flow, timeUs, fromRemote)
+        session.addPacket(timeUs, ipLength[row]!, flags, fromRemote)
+        if (session.protocol === tcp && flags & (flag.syn | flag.fin | flag.rst))
+          this.#follow(session, flags, sequence, fromRemote)
+        const name = named?.get(row)
+        if (name && session.sni === null) {
+          session.sni = name.sni
+          session.alpn = name.alpn.length > 0 ? name.alpn : null
+          session.ja4 = name.ja4
+        }
       }
     }
   }
@@ -95,14 +97,21 @@ export class SessionTable {
       if (bucket >= second) continue
       this.#due.delete(bucket)
       for (const session of sessions)
-        if (session.dueSecond === bucket && this.#open.get(session.key) === session) this.#look(session, nowUs)
+        if (session.dueSecond === bucket && this.#open.has(session)) this.#look(session, nowUs)
     }
   }
 
-  /** The input is over: ends every session, as far as it had not ended by itself. */
-  finish(): void {
-    for (const session of [...this.#open.values()]) this.#end(session, session.endReason ?? 'shutdown')
+  /**
+   * The input is over: ends the `most` sessions that began first, as far as they had not ended by themselves. Tells whether
+   * there are more.
+   */
+  finish(most: number): boolean {
+    for (const session of this.#open) {
+      if (most-- === 0) return true
+      this.#end(session, session.endReason ?? 'shutdown')
+    }
     this.#due.clear()
+    return false
   }
 
   #look(session: Session, nowUs: number): void {
@@ -138,9 +147,16 @@ export class SessionTable {
     else this.#due.set(second, [session])
   }
 
-  #start(columns: PacketColumns, flow: number, key: string, timeUs: number, fromRemote: boolean): Session {
+  #find({ flowProtocol, flowPort }: PacketColumns, addresses: Int32Array, flow: number): Session | undefined {
+    const entry = this.#tuples.find(addresses, flow * 8, flow * 8 + 4, portsOf(flowPort, flow), flowProtocol[flow]!)
+    return entry < 0 ? undefined : this.#sessions[entry]
+  }
+
+  #start(columns: PacketColumns, addresses: Int32Array, flow: number, timeUs: number, fromRemote: boolean): Session {
+    const { flowProtocol, flowPort } = columns
+    const entry = this.#tuples.add(addresses, flow * 8, flow * 8 + 4, portsOf(flowPort, flow), flowProtocol[flow]!)
     const session = new Session(
-      key,
+      entry,
       columns.flowAddress.slice(flow * 32, flow * 32 + 32),
       columns.flowProtocol[flow]!,
       columns.flowPort[flow * 2]!,
@@ -150,7 +166,8 @@ export class SessionTable {
     )
     if (columns.flowVlan[flow] !== none) session.vlan = columns.flowVlan[flow]!
     session.tunnel = columns.tunnels[columns.flowTunnel[flow]!] ?? null
-    this.#open.set(key, session)
+    this.#open.add(session)
+    this.#sessions[entry] = session
     this.#schedule(session)
     this.#listener.started(session)
     return session
@@ -158,7 +175,9 @@ export class SessionTable {
 
   #end(session: Session, reason: NonNullable<Session['endReason']>): void {
     session.endReason = reason
-    this.#open.delete(session.key)
+    this.#open.delete(session)
+    this.#tuples.remove(session.entry)
+    this.#sessions[session.entry] = undefined
     this.#listener.ended(session)
   }
 
@@ -189,13 +208,32 @@ export class SessionTable {
   }
 }
 
+/**
+ * The rows of a batch flow by flow, in their order within each; `ends` says where each flow's rows end. What is done for
+ * one session comes together that way, while the processor's caches still hold the session.
+ */
+function rowsByFlow({ flows, packets, packetFlow }: PacketColumns): { rows: Uint16Array; ends: Uint16Array } {
+  const rows = new Uint16Array(packets)
+  const ends = new Uint16Array(flows)
+  for (let row = 0; row < packets; row++) ends[packetFlow[row]!]!++
+  for (let flow = 0, start = 0; flow < flows; flow++) {
+    start += ends[flow]!
+    ends[flow] = start - ends[flow]!
+  }
+  for (let row = 0; row < packets; row++) rows[ends[packetFlow[row]!]!++] = row
+  return { rows, ends }
+}
+
+/** By row: the sequence number of a packet with SYN. */
+function synSequences({ packets, tcpFlags, synSequence }: PacketColumns): Uint32Array {
+  const sequences = new Uint32Array(packets)
+  for (let row = 0, syn = 0; row < packets; row++) if (tcpFlags[row]! & flag.syn) sequences[row] = synSequence[syn++]!
+  return sequences
+}
+
 function namesByRow(columns: PacketColumns): Map<number, PacketColumns['names'][number]> | null {
   return columns.names.length === 0 ? null : new Map(columns.names.map(name => [name.packet, name]))
 }
 
-/** Key of a flow within one host: protocol, addresses and ports as they lie in the columns. */
-function flowKeyOf(columns: PacketColumns, flow: number): string {
-  const address = Buffer.from(columns.flowAddress.buffer, columns.flowAddress.byteOffset + flow * 32, 32)
-  const ports = columns.flowPort[flow * 2]! * 65536 + columns.flowPort[flow * 2 + 1]!
-  return `${address.toString('latin1')}${columns.flowProtocol[flow]}:${ports}`
-}
+/** Both ports of a flow in one word, the local one first. */
+const portsOf = (flowPort: Uint16Array, flow: number): number => (flowPort[flow * 2]! << 16) | flowPort[flow * 2 + 1]!

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto'
-import type { DirectionEvidence, EndReason, LabeledSession, SessionState, SpltEntry } from '#schemas'
+import type { DirectionEvidence, EndReason, LabeledSession, SessionState } from '#schemas'
 import { addressText } from './address.ts'
 import { communityId } from './community-id.ts'
 import type { Decision } from './match.ts'
 import type { SessionFacts } from './session-facts.ts'
+import { sessionId } from './session-id.ts'
 
 /** Packets of a session whose length, direction and gap are kept. */
 export const spltPackets = 32
@@ -31,8 +31,8 @@ export const judgementOf = (decision: Decision): Judgement => ({
 
 /** A bidirectional flow of one host (design section 3): counts, times, names, and the label once judged. */
 export class Session {
-  /** Key within the host's session table. */
-  readonly key: string
+  /** Its number in the host's session table. */
+  readonly entry: number
   /** Local and remote address, 16 bytes each. */
   readonly addresses: Uint8Array
   readonly protocol: number
@@ -64,7 +64,11 @@ export class Session {
   dnsName: string | null = null
   peerSessionId: string | null = null
   captureGap = false
-  splt: SpltEntry[] = []
+  /** Of each of the first packets: IP bytes, negative from the remote end, then microseconds since the packet before. */
+  readonly #splt: number[] = []
+  #previousUs = Number.NaN
+  /** Known once asked for. */
+  #id: string | null = null
   judgement: Judgement | null = null
   /** The last record that was published while the session was in the table. */
   published: LabeledSession | null = null
@@ -76,7 +80,7 @@ export class Session {
   publishedUs = 0
 
   constructor(
-    key: string,
+    entry: number,
     addresses: Uint8Array,
     protocol: number,
     localPort: number,
@@ -84,7 +88,7 @@ export class Session {
     firstUs: number,
     firstFromRemote: boolean,
   ) {
-    this.key = key
+    this.entry = entry
     this.addresses = addresses
     this.protocol = protocol
     this.localPort = localPort
@@ -99,12 +103,11 @@ export class Session {
   }
 
   addPacket(timeUs: number, ipLength: number, tcpFlags: number, fromRemote: boolean): void {
-    if (this.splt.length < spltPackets)
-      this.splt.push({
-        len: fromRemote ? -ipLength : ipLength,
-        gap_us: this.packetsOut + this.packetsIn === 0 ? 0 : timeUs - this.#previousUs,
-      })
-    this.#previousUs = timeUs
+    if (this.#splt.length < 2 * spltPackets) {
+      const isFirst = this.#splt.length === 0
+      this.#splt.push(fromRemote ? -ipLength : ipLength, isFirst ? 0 : timeUs - this.#previousUs)
+      this.#previousUs = timeUs
+    }
     if (timeUs > this.lastUs) this.lastUs = timeUs
     else if (timeUs < this.firstUs) this.firstUs = timeUs
     if (fromRemote) {
@@ -116,7 +119,6 @@ export class Session {
     }
     this.tcpFlags |= tcpFlags
   }
-  #previousUs = 0
 
   /** A SYN or SYN-ACK tells who opened the session, whatever was guessed before. */
   openedBy(local: boolean): void {
@@ -144,23 +146,20 @@ export class Session {
     return addressText(this.addresses, 16)
   }
 
-  /** Derived from host, 5-tuple without direction, and the first packet's time, so that reprocessing makes the same id. */
+  /** The session's id on its own host. */
+  #ownId(hostId: string): string {
+    this.#id ??= this.sessionId(hostId)
+    return this.#id
+  }
+
+  /** The id that this session has on a host: its own, or the one of the other end. */
   sessionId(hostId: string): string {
-    const { addresses, localPort, remotePort } = this
-    const ends = [
-      Buffer.concat([addresses.subarray(0, 16), portBytes(localPort)]),
-      Buffer.concat([addresses.subarray(16), portBytes(remotePort)]),
-    ].sort(Buffer.compare)
-    return createHash('sha256')
-      .update(`${hostId}\0${this.protocol}\0${this.firstSeenUs}\0`)
-      .update(Buffer.concat(ends))
-      .digest('hex')
-      .slice(0, 32)
+    return sessionId(hostId, this.protocol, this.firstSeenUs, this.addresses, this.localPort, this.remotePort)
   }
 
   facts(hostId: string): SessionFacts {
     return {
-      sessionId: this.sessionId(hostId),
+      sessionId: this.#ownId(hostId),
       proto: protocolName(this.protocol),
       localIp: this.localIp,
       localPort: this.localPort,
@@ -186,7 +185,7 @@ export class Session {
     const swap = bare && this.direction === 'in'
     if (this.judgement === null) throw new Error('a session is published only once it has been judged')
     return {
-      session_id: this.sessionId(hostId),
+      session_id: this.#ownId(hostId),
       revision: this.revision++,
       state,
       host_id: bare ? null : hostId,
@@ -216,7 +215,7 @@ export class Session {
       peer_session_id: this.peerSessionId,
       capture_gap: this.captureGap,
       truncated_start: false,
-      splt: swap ? this.splt.map(({ len, gap_us }) => ({ len: -len, gap_us })) : this.splt,
+      splt: this.#spltEntries(swap),
     }
   }
 
@@ -230,11 +229,18 @@ export class Session {
     )
   }
 
+  #spltEntries(swap: boolean): LabeledSession['splt'] {
+    const splt = this.#splt
+    const entries: LabeledSession['splt'] = []
+    for (let i = 0; i < splt.length; i += 2) entries.push({ len: swap ? -splt[i]! : splt[i]!, gap_us: splt[i + 1]! })
+    return entries
+  }
+
   #communityId(): string {
     const { addresses, protocol, localPort, remotePort } = this
-    if (!this.firstFromRemote) return communityId(addresses, protocol, localPort, remotePort)
-    const swapped = Buffer.concat([addresses.subarray(16), addresses.subarray(0, 16)])
-    return communityId(swapped, protocol, remotePort, localPort)
+    return this.firstFromRemote
+      ? communityId(addresses, 16, protocol, remotePort, localPort)
+      : communityId(addresses, 0, protocol, localPort, remotePort)
   }
 }
 
@@ -244,5 +250,3 @@ function serverByPort(localPort: number, remotePort: number, protocol: number): 
   if (localPort < 1024 === remotePort < 1024) return null
   return localPort < 1024 ? 'local' : 'remote'
 }
-
-const portBytes = (port: number) => Buffer.from([port >> 8, port & 0xff])

@@ -113,13 +113,17 @@ export class HostPipeline {
       this.#reconsider(this.#timeline, false)
   }
 
-  /** The input is over: ends every session that is left, and judges it with all that is known by now. */
-  end(): void {
-    this.#table.finish()
+  /**
+   * The input is over: ends the `most` sessions that began first. Tells whether there are more; when there are none, all
+   * that wait for socket data have been judged with what is known by now.
+   */
+  end(most: number): boolean {
+    if (this.#table.finish(most)) return true
     for (const session of this.#unjudged) this.#judge(session)
     this.#unjudged = []
     for (const session of this.#waiting) this.#close(session)
     this.#waiting.clear()
+    return false
   }
 
   /** Facts of the sessions whose label is not final. */
@@ -145,6 +149,7 @@ export class HostPipeline {
   }
 
   #begin(): void {
+    this.#fresh.sort((a, b) => a.firstSeenUs - b.firstSeenUs)
     for (const session of this.#fresh) {
       if (this.hostId !== '') {
         const peer = this.#options.directory.hostOf(session.remoteIp, session.firstUs)

@@ -11,6 +11,9 @@ import { HostPipeline, type PipelineOptions, type SocketHistory } from './host-p
 export const inputTopics = ['hosts', 'socket-snapshots', 'socket-events', 'packets'] as const
 export const matcherGroup = 'matcher'
 
+/** At the end of the input sessions are published in such portions: the records of all would be too much at once. */
+const sessionsASave = 512
+
 export interface MatcherOptions {
   bus: Bus
   store: Store
@@ -60,8 +63,11 @@ export class Matcher {
   /** The input is over: ends every session. Those whose label could change are kept for `finish`. */
   async end(): Promise<void> {
     for (const [hostId, { pipeline }] of this.#hosts) {
-      pipeline.end()
-      await this.#save(hostId)
+      let more = true
+      while (more) {
+        more = pipeline.end(sessionsASave)
+        await this.#save(hostId)
+      }
     }
   }
 
