@@ -6,6 +6,8 @@ import { createGunzip } from 'node:zlib'
 import { codecs, type Host, type Poll, type SocketEvent, type TopicRecord } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import type { AgentTopic } from './agent.ts'
+import { AGENT_TOPICS, AVRO_MAGIC, readAvroLog } from './avro-log.ts'
+import { ByteReader } from './byte-reader.ts'
 import { type Line, splitLines } from './lines.ts'
 
 /**
@@ -19,24 +21,30 @@ import { type Line, splitLines } from './lines.ts'
  *
  * Fields that have a default may be left out, and fields that the schema does not know are passed over, so that a log may
  * be written by hand or by a newer version. One file holds one host and one day (UTC): `HOST-YYYY-MM-DD.jsonl`.
+ *
+ * Avro container files (avro-log.ts) hold the same records; a file is told by its first bytes.
  */
 export type SocketLogRecord = { [T in AgentTopic]: { topic: T; record: TopicRecord<T> } }[AgentTopic]
 
-/** Why a line of a log was not read. The last two are damage of the file itself. */
+/** Why a line or a block of a log was not read. From `cut-line` on it is damage of the file itself. */
 export type SkipReason =
   | 'line-too-long'
   | 'not-json'
   | 'unknown-topic'
   | 'invalid-record'
   | 'invalid-address'
+  | 'block-too-long'
+  | 'unknown-codec'
   | 'cut-line'
+  | 'cut-block'
+  | 'damaged-avro'
   | 'damaged-gzip'
 
 export interface SocketLogCounts {
   read: number
-  /** Lines that were not read; the rest of a damaged file counts as one. */
+  /** Lines and records that were not read; the rest of a damaged block or file counts as one. */
   skipped: Partial<Record<SkipReason, number>>
-  /** The first of them, as file, line and what is wrong with it; null while all is well. */
+  /** The first of them, as file, line or block and what is wrong with it; null while all is well. */
   firstProblem: string | null
 }
 
@@ -47,12 +55,12 @@ export interface SocketLog extends AsyncIterable<SocketLogRecord> {
 /** Longest line that is read, bytes: the keyframe of more than 50,000 sockets. */
 export const MAX_LINE_BYTES = 32 * 1024 * 1024
 
-const AGENT_TOPICS: readonly string[] = ['hosts', 'socket-snapshots', 'socket-events'] satisfies AgentTopic[]
 const DETECTION_BYTES = 64 * 1024
+const LOG_NAME = /\.(jsonl|avro)(\.gz)?$/
 
 /**
  * Reads logs one after the other: files as given, the logs of a folder by name, so a host's days in order. Holds one line
- * at a time. Throws InputError for a path that is not there or cannot be read; what is wrong inside a file is counted.
+ * or block at a time. Throws InputError for a path that is not there or cannot be read; what is wrong inside a file is counted.
  */
 export function readSocketLog(paths: string | readonly string[]): SocketLog {
   const counts: SocketLogCounts = { read: 0, skipped: {}, firstProblem: null }
@@ -64,31 +72,45 @@ export function readSocketLog(paths: string | readonly string[]): SocketLog {
 
 async function* readFiles(paths: readonly string[], counts: SocketLogCounts): AsyncGenerator<SocketLogRecord> {
   for (const file of await listLogFiles(paths)) {
-    const skip = (reason: SkipReason, line: number, detail: string) => {
+    const place: Place = { unit: 'line', number: 0 }
+    const skip = (reason: SkipReason, detail: string) => {
       counts.skipped[reason] = (counts.skipped[reason] ?? 0) + 1
-      counts.firstProblem ??= `${file}, line ${line}: ${detail}`
+      counts.firstProblem ??= `${file}, ${place.unit} ${place.number}: ${detail}`
     }
-    let number = 0
     try {
-      for await (const line of splitLines(await openLog(file), MAX_LINE_BYTES)) {
-        number++
-        if (line.text === null) {
-          skip('line-too-long', number, `longer than ${MAX_LINE_BYTES} bytes`)
-          continue
-        }
-        if (line.text.trim() === '') continue
-        const outcome = parseLine(line)
-        if ('reason' in outcome) {
-          skip(outcome.reason, number, outcome.detail)
-        } else {
+      for await (const outcome of readFile(file, place)) {
+        const wrong = 'reason' in outcome ? null : findInvalidAddress(outcome)
+        if ('reason' in outcome) skip(outcome.reason, outcome.detail)
+        else if (wrong !== null) skip('invalid-address', wrong)
+        else {
           counts.read++
           yield outcome
         }
       }
     } catch (error) {
       if (!isZlibError(error)) throw inputError(file, error)
-      skip('damaged-gzip', number + 1, (error as Error).message)
+      place.number++
+      skip('damaged-gzip', (error as Error).message)
     }
+  }
+}
+
+async function* readFile(file: string, place: Place): AsyncGenerator<SocketLogRecord | Skip> {
+  const input = new ByteReader(await openLog(file))
+  try {
+    const start = await input.peek(AVRO_MAGIC.length)
+    const isAvro = start.subarray(0, AVRO_MAGIC.length).equals(AVRO_MAGIC)
+    yield* isAvro ? readAvroLog(input, place) : readLines(input.rest(), place)
+  } finally {
+    await input.close()
+  }
+}
+
+async function* readLines(chunks: AsyncIterable<Buffer>, place: Place): AsyncGenerator<SocketLogRecord | Skip> {
+  for await (const line of splitLines(chunks, MAX_LINE_BYTES)) {
+    place.number++
+    if (line.text === null) yield { reason: 'line-too-long', detail: `longer than ${MAX_LINE_BYTES} bytes` }
+    else if (line.text.trim() !== '') yield parseLine(line)
   }
 }
 
@@ -103,16 +125,21 @@ export async function listLogFiles(paths: readonly string[]): Promise<string[]> 
       files.push(given)
       continue
     }
-    const names = (await readdir(given)).filter(name => /\.jsonl(\.gz)?$/.test(name)).sort()
+    const names = (await readdir(given)).filter(name => LOG_NAME.test(name)).sort(compareNames)
     if (names.length === 0)
-      throw new InputError('PROCLABEL_INPUT', `${given} holds no socket log (*.jsonl, *.jsonl.gz)`)
+      throw new InputError('PROCLABEL_INPUT', `${given} holds no socket log (*.jsonl, *.avro, plain or .gz)`)
     files.push(...names.map(name => path.join(given, name)))
   }
   return files
 }
 
+/** By name without its ending, numbers as numbers: `desk-2026-01-31.avro`, then `.1.avro` to `.10.avro` of that day. */
+const compareNames = (a: string, b: string): number =>
+  byNumber.compare(a.replace(LOG_NAME, ''), b.replace(LOG_NAME, '')) || (a < b ? -1 : 1)
+const byNumber = new Intl.Collator('en', { numeric: true })
+
 /**
- * What a file holds, by its first line: `socket-log`, `other-json` (lines of JSON that are not ours, such as an event log),
+ * What a file holds, by its first line or bytes: `socket-log`, `other-json` (lines of JSON that are not ours, such as an event log),
  * `empty`, or `unknown`. Throws InputError.
  */
 export async function detectLog(file: string): Promise<'socket-log' | 'other-json' | 'empty' | 'unknown'> {
@@ -127,12 +154,18 @@ export async function detectLog(file: string): Promise<'socket-log' | 'other-jso
   } catch (error) {
     if (!isZlibError(error)) throw inputError(file, error)
   }
-  const text = Buffer.concat(chunks).toString().trimStart()
+  const start = Buffer.concat(chunks)
+  if (start.subarray(0, AVRO_MAGIC.length).equals(AVRO_MAGIC)) return 'socket-log'
+  const text = start.toString().trimStart()
   if (text === '') return 'empty'
   if (/^\{\s*"topic"\s*:\s*"(hosts|socket-snapshots|socket-events)"/.test(text)) return 'socket-log'
   try {
     const value: unknown = JSON.parse(text.split('\n', 1)[0]!)
-    return isObject(value) ? (AGENT_TOPICS.includes(value.topic as string) ? 'socket-log' : 'other-json') : 'unknown'
+    return isObject(value)
+      ? AGENT_TOPICS.includes(value.topic as AgentTopic)
+        ? 'socket-log'
+        : 'other-json'
+      : 'unknown'
   } catch {
     return text.startsWith('{"') && bytes >= DETECTION_BYTES ? 'other-json' : 'unknown'
   }
@@ -156,7 +189,14 @@ export async function openLog(file: string): Promise<AsyncIterable<Buffer>> {
     .pipe(gunzip)
 }
 
-type Skip = { reason: SkipReason; detail: string }
+/** What a reader passed over, and why. */
+export type Skip = { reason: SkipReason; detail: string }
+
+/** Where in a file a reader is, for messages. */
+export interface Place {
+  unit: 'line' | 'block'
+  number: number
+}
 
 function parseLine({ text, ended }: Line): SocketLogRecord | Skip {
   let value: unknown
@@ -168,10 +208,7 @@ function parseLine({ text, ended }: Line): SocketLogRecord | Skip {
   if (!isObject(value)) return { reason: 'not-json', detail: 'not an object' }
   const topic = value.topic as AgentTopic
   if (!AGENT_TOPICS.includes(topic)) return { reason: 'unknown-topic', detail: `topic ${JSON.stringify(topic)}` }
-  const line = toRecord(topic, value)
-  if ('reason' in line) return line
-  const wrong = findInvalidAddress(line)
-  return wrong === null ? line : { reason: 'invalid-address', detail: wrong }
+  return toRecord(topic, value)
 }
 
 /** Through the codec and back: only the schema's fields, all of them there, each of its type. */

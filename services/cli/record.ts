@@ -1,12 +1,13 @@
 import process from 'node:process'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { openLinuxSource } from '../agent/linux.ts'
-import { record } from '../agent/record.ts'
+import { type LogFormat, record } from '../agent/record.ts'
 import { stopSignal } from './stop-signal.ts'
 import { wholeNumber } from './whole-number.ts'
 
 interface RecordFlags {
   out: string
+  format: LogFormat
   host?: string
   period: number
   duration?: number
@@ -16,10 +17,15 @@ export const recordCommand = (): Command =>
   new Command('record')
     .description("writes this machine's sockets and their processes to a socket log, the input of `proclabel label`")
     .requiredOption('--out <folder>', 'folder of the log; made when it is not there')
+    .addOption(
+      new Option('--format <format>', 'JSON Lines, or Avro container files')
+        .choices(['jsonl', 'avro'])
+        .default('jsonl'),
+    )
     .option('--host <id>', "host id; by default the machine's name")
     .option('--period <ms>', 'time between two polls of the socket table, milliseconds', wholeNumber(1, 60_000), 50)
     .option('--duration <s>', 'stop by itself after so many seconds', wholeNumber(1, 31_536_000))
-    .action(async ({ out, host, period, duration }: RecordFlags) => {
+    .action(async ({ out, format, host, period, duration }: RecordFlags) => {
       const source = openLinuxSource()
       const say = (line: string) => process.stderr.write(`${line}\n`)
       if (source.restriction) say(source.restriction)
@@ -27,6 +33,7 @@ export const recordCommand = (): Command =>
       const { polls, messages, missedPolls } = await record({
         source,
         out,
+        format,
         hostId: host,
         pollPeriodMs: period,
         signal: stopSignal(duration),
