@@ -1,4 +1,5 @@
 import avro from 'avsc'
+import { endOfValue } from './avro-bounds.ts'
 import { readSchema, type SchemaName, schemaNames } from './generate-types.ts'
 import type {
   DeadLetter,
@@ -10,6 +11,7 @@ import type {
   SocketSnapshot,
 } from './types.ts'
 
+export * from './avro-bounds.ts'
 export * from './keys.ts'
 export * from './packet-columns.ts'
 export * from './types.ts'
@@ -68,6 +70,8 @@ function createCodec<R>(name: SchemaName, id: number): Codec<R> {
         )
       const found = buffer.readUInt32BE(1)
       if (found !== id) throw new RangeError(`${name}.avsc: expected schema id ${id}, got ${found}`)
+      const end = endOfValue(type, buffer, headerBytes)
+      if (end !== buffer.length) throw new RangeError(`${name}.avsc: ${buffer.length - end} bytes behind the record`)
       return type.fromBuffer(buffer.subarray(headerBytes)) as R
     },
     assert: record => {

@@ -66,6 +66,24 @@ test('bytes that are not of the schema are refused with one sentence', () => {
   assert.throws(() => codecs.hosts.assert({ host_id: 1 }), /host.avsc: field 'host_id' expected "string", got 1/)
 })
 
+test('bytes that claim more than they hold are refused, before memory is taken for it', () => {
+  const empty = codecs['socket-events'].encode({
+    host_id: '',
+    run_id: '',
+    seq: 0,
+    source: '',
+    complete: true,
+    lost: 0,
+    until_us: 0,
+    events: [],
+    processes: [],
+  })
+  const manyEvents = Buffer.concat([empty.subarray(0, -2), Buffer.from([0xfe, 0xff, 0xff, 0xff, 0x0f])])
+  assert.throws(() => codecs['socket-events'].decode(manyEvents), RangeError)
+  assert.throws(() => codecs['socket-events'].decode(empty.subarray(0, -1)), RangeError)
+  assert.throws(() => codecs['socket-events'].decode(Buffer.concat([empty, empty])), /bytes behind the record/)
+})
+
 test('a flow and its reverse give one key, other flows another', () => {
   const a = { ip: '10.0.0.1', port: 5 }
   const b = { ip: '10.0.0.2', port: 5 }

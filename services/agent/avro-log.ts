@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import avro, { type Resolver, type Type } from 'avsc'
-import { codecs, type TopicRecord, topics } from '#schemas'
+import { codecs, endOfValue, readVarint, type TopicRecord, topics } from '#schemas'
 import { readSchema } from '../../schemas/generate-types.ts'
 import type { AgentTopic } from './agent.ts'
-import { endOfValue, readVarint } from './avro-bounds.ts'
 import type { ByteReader } from './byte-reader.ts'
 import type { Place, Skip, SocketLogRecord } from './socket-log.ts'
 
