@@ -55,6 +55,8 @@ export interface MatchConstants {
   tupleCacheTtlUs: number
   /** C: life of an entry. */
   remotePortTtlUs: number
+  /** C: also where several programs use the remote end, its last one is taken. */
+  remotePortShared: boolean
   /** D: stage-A sessions needed. */
   remoteIpSessions: number
   /** D: share of them that one process must have. */
@@ -120,6 +122,7 @@ export const defaultConstants: Readonly<MatchConstants> = Object.freeze({
   ruleTtlUs: 7 * day,
   tupleCacheTtlUs: 15 * minute,
   remotePortTtlUs: day,
+  remotePortShared: false,
   remoteIpSessions: 30,
   remoteIpShare: 0.85,
   remoteIpTtlUs: 7 * day,
@@ -145,6 +148,7 @@ export const paperProfile: Readonly<Partial<MatchConstants>> = Object.freeze({
   stages: ['A2', 'B', 'C', 'D', 'F'] as const,
   useEvents: false,
   useClockOffset: false,
+  remotePortShared: true,
   portHistoryReachUs: Number.POSITIVE_INFINITY,
   portHistoryShare: 0.5,
   precisionFloor: 0,

@@ -49,10 +49,11 @@ export function explainUnknown(facts: SessionFacts, view: UnknownView): { cause:
   if (isRefused(facts)) return { cause: 'refused', reason: 'connection was refused' }
   const kernel = kernelReason(facts, view)
   if (kernel) return { cause: 'kernel', reason: kernel }
-  if (view.ownerless) return { cause: 'agent-gap', reason: 'socket seen without its owner' }
-  if (facts.captureGap) return { cause: 'capture-gap', reason: 'packets were lost' }
   const complete = coverage.isComplete(firstUs - silenceUs, firstUs + silenceUs)
   const polled = coverage.covers(snapshotClock, firstUs, lastUs) && lastUs - firstUs >= 2 * pollPeriodUs
+  // What a poll finds of a brief session is often the row that the kernel keeps in TIME_WAIT: its owner was never there to see.
+  if (view.ownerless && (complete || polled)) return { cause: 'agent-gap', reason: 'socket seen without its owner' }
+  if (facts.captureGap) return { cause: 'capture-gap', reason: 'packets were lost' }
   if ((complete || polled) && !view.portInUse && forwards(facts, view)) {
     return { cause: 'nat', reason: 'host forwards for others' }
   }

@@ -66,8 +66,25 @@ describe('the stages that infer', () => {
     assert.equal(host.judge(session('tcp 50000 - 1.1.1.1:443', 6 * minuteMs)).label, null)
   })
 
-  test('C: the last program at the remote end, outbound only', () => {
+  test('C: the program at the remote end, outbound only', () => {
     const host = new TestHost({ stages: ['C'] })
+    teach(host, 'curl', '1.1.1.1:443', 1)
+    loseEvents(host, 1_000)
+    assert.equal(words(host.judge(session('tcp 40000 > 1.1.1.1:443', 1_000))), 'C curl')
+    assert.equal(host.judge(session('tcp 40000 < 1.1.1.1:443', 1_000)).label, null)
+  })
+
+  test('C: a remote end that two programs use says nothing', () => {
+    const host = new TestHost({ stages: ['C'] })
+    teach(host, 'dig', '1.1.1.1:53', 2)
+    teach(host, 'firefox', '1.1.1.1:53', 1, 200)
+    teach(host, 'dig', '1.1.1.1:53', 1, 300)
+    loseEvents(host, 1_000)
+    assert.equal(host.judge(session('tcp 40000 > 1.1.1.1:53', 1_000)).label, null)
+  })
+
+  test('C: as the source work did, the last program at a remote end of several', () => {
+    const host = new TestHost({ stages: ['C'], remotePortShared: true })
     teach(host, 'curl', '1.1.1.1:443', 1)
     teach(host, 'firefox', '1.1.1.1:443', 1, 100)
     loseEvents(host, 1_000)
