@@ -78,7 +78,7 @@ export class Summary {
   /** The report, with so many of the processes that have most sessions. */
   render(processesShown = 20): string {
     if (this.#sessions === 0) return 'Sessions  0'
-    const protocols = sorted(this.#protocols, n => n).map(([name, n]) => `${name} ${count(n)}`)
+    const protocols = sorted(this.#protocols, n => n).map(([name, n]) => `${protocolName(name)} ${count(n)}`)
     const lines = [`Sessions  ${count(this.#sessions)}  (${protocols.join(', ')})`]
     if (this.#monitored === 0)
       return [...lines, 'No session is of a monitored host: give a socket log to have them labeled.'].join('\n')
@@ -133,6 +133,10 @@ function increase(counts: Map<string, number>, key: string, by: number): void {
   if (now === 0) counts.delete(key)
   else counts.set(key, now)
 }
+
+/** IP protocols that a session may have by their number alone (IANA's registry). */
+const numbered: Record<string, string> = { 2: 'IGMP', 47: 'GRE', 50: 'ESP', 58: 'ICMPv6', 89: 'OSPF', 132: 'SCTP' }
+const protocolName = (proto: string): string => (/^\d/.test(proto) ? (numbered[proto] ?? `protocol ${proto}`) : proto)
 
 /** Largest first; equal ones by name, so that the same sessions give the same report. */
 const sorted = <T>(map: Map<string, T>, size: (value: T) => number): [string, T][] =>
