@@ -7,6 +7,7 @@ import { labelCommand } from './label.ts'
 import { liveCommand } from './live.ts'
 import { recordCommand } from './record.ts'
 import { reportCommand } from './report.ts'
+import { addSettings } from './settings.ts'
 
 const program = new Command('proclabel')
   .description('Labels every network session in a capture with the process that owns it.')
@@ -39,6 +40,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 })
 
 try {
+  addSettings(program)
   await program.parseAsync()
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.wrongUse

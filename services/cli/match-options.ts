@@ -15,10 +15,9 @@ export const matchOptions = (command: Command): Command =>
     .addOption(
       new Option('--profile <name>', 'paper matches as the source work did: polls alone, its stages and constants')
         .choices(['default', 'paper'])
-        .default('default')
-        .env('PROCLABEL_PROFILE'),
+        .default('default'),
     )
-    .addOption(new Option('--constants <file>', 'matching constants as a JSON object').env('PROCLABEL_CONSTANTS'))
+    .option('--constants <file>', 'matching constants as a JSON object')
     .option(
       '--set <name=value>',
       'one matching constant; may be given again; services/core/constants.ts lists them',
