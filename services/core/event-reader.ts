@@ -87,6 +87,7 @@ export class EventReader {
       owners: owner ? [owner] : [],
       moment,
       birth: true,
+      mayBe: 'any',
       endTold: complete,
       role: kind,
     })
@@ -95,7 +96,14 @@ export class EventReader {
 
   /** No source tells when a UDP socket closes. A datagram shows its 5-tuple and that its port is bound. */
   #observeUdp(ends: Ends, owner: Label | null, moment: Moment, kind: SocketEvent['kind']): void {
-    const sighting = { v6Only: false, owners: owner ? [owner] : [], moment, birth: true, endTold: false }
+    const sighting = {
+      v6Only: false,
+      owners: owner ? [owner] : [],
+      moment,
+      birth: true,
+      mayBe: 'any',
+      endTold: false,
+    } as const
     this.#timeline.observe({ ...ends, ...sighting, remoteIp: null, remotePort: null, role: null })
     if (ends.remoteIp === null) return
     const role = kind === 'connect' || kind === 'accept' ? kind : null

@@ -88,7 +88,7 @@ export class PollReader {
     const seen = new Set<number>()
     for (const socket of poll.opened) {
       seen.add(socket.id)
-      this.#open(runId, run, socket, moment)
+      this.#open(runId, run, socket, moment, startsRun)
     }
     if (poll.kind === 'keyframe') {
       for (const id of run.sockets.keys()) if (!seen.has(id)) this.#close(run, id, moment)
@@ -96,7 +96,7 @@ export class PollReader {
     if (startsRun) this.#closeOtherRuns(runId, moment)
   }
 
-  #open(runId: string, run: Run, socket: Socket, moment: Moment): void {
+  #open(runId: string, run: Run, socket: Socket, moment: Moment, startsRun: boolean): void {
     // A TCP socket that neither listens nor is connected carries no packets.
     const isIdle = socket.proto === 'tcp' && socket.remote_ip === null && socket.state !== 'listen'
     const owners: Label[] = []
@@ -125,6 +125,8 @@ export class PollReader {
       owners,
       moment: birth,
       birth: true,
+      // The rows of a new run may be sockets that an earlier run showed.
+      mayBe: startsRun ? 'any' : socket.state === 'time_wait' ? 'ended' : 'unshown',
       endTold: true,
       role: socket.state === 'listen' ? 'listen' : null,
     })

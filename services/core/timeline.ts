@@ -11,6 +11,11 @@ export interface Observation extends Pick<OwnershipInterval, 'proto' | 'localIp'
   moment: Moment
   /** The moment is that of the socket's birth, not merely one at which it was there. */
   birth: boolean
+  /**
+   * Which known sockets it may be a record of: any; one that no poll has shown, for a row that is new in a poll; or also one
+   * that ended just then, for a TIME_WAIT row.
+   */
+  mayBe: 'any' | 'unshown' | 'ended'
   endTold: boolean
   role: OwnershipInterval['role']
 }
@@ -90,6 +95,7 @@ export class Timeline {
 
   #isSameSocket(interval: OwnershipInterval, seen: Observation): boolean {
     if (interval.localIp !== seen.localIp || interval.v6Only !== seen.v6Only) return false
+    if (seen.mayBe === 'unshown' && interval.polled) return false
     const { owners } = seen
     if (owners.length > 0 && interval.owners.length > 0) {
       if (!includesAll(interval.owners, owners) && !includesAll(owners, interval.owners)) return false
@@ -98,7 +104,8 @@ export class Timeline {
     const { mergeSlackUs } = this.#constants
     const fromUs = this.#clocks.toCapture(interval.from.clock, interval.from.lowUs)
     if (this.#atUs(seen.moment) < fromUs - mergeSlackUs) return false
-    return atLowUs <= this.#reachesUs(interval, seen) + mergeSlackUs
+    const slackUs = seen.mayBe === 'ended' && interval.polled ? 0 : mergeSlackUs
+    return atLowUs <= this.#reachesUs(interval, seen) + slackUs
   }
 
   /** Until when a further record still belongs to this interval, capture clock. */

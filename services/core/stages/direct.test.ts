@@ -38,6 +38,41 @@ describe('stage A, direct', () => {
     assert.equal(words(host.judge(session('tcp 40000 > 1.1.1.1:443', 60_000))), 'unknown agent-gap')
   })
 
+  test('a connection that no poll caught is not that of the socket before or after it on the same 5-tuple', () => {
+    const host = new TestHost()
+    const ends = 'tcp 10.0.0.1:40000 1.1.1.1:443'
+    const sessions = [100, 1_000, 1_110].map(ms => session('tcp 40000 > 1.1.1.1:443', ms, { lastUs: at(ms + 20) }))
+    for (const facts of sessions) host.matcher.observeSession(facts)
+    host.poll(0)
+    host.pollOn(50, 100)
+    host.pollOn(150, 900, [ends, 'curl'])
+    host.pollOn(950, 1_100)
+    host.pollOn(1_150, 2_000, [ends, 'firefox'])
+    assert.deepEqual(
+      sessions.map(facts => words(host.judge(facts))),
+      ['A curl:1000', 'B curl', 'A firefox:1001'],
+    )
+  })
+
+  test('a TIME_WAIT row is never the beginning of the next socket', () => {
+    const host = new TestHost()
+    const ends = 'tcp 10.0.0.1:40000 1.1.1.1:443'
+    const missed = session('tcp 40000 > 1.1.1.1:443', 110, { lastUs: at(130) })
+    const seen = session('tcp 40000 > 1.1.1.1:443', 190)
+    for (const facts of [missed, seen]) host.matcher.observeSession(facts)
+    host.pollOn(0, 100)
+    const timeWait = host.pollMessage(150, [ends])
+    host.matcher.applySnapshot(timeWait)
+    const next = host.pollMessage(200, [ends, 'curl'])
+    // The agent knows a socket by its cookie: this is another one.
+    const [poll] = next.polls
+    poll!.opened[0]!.id = 99
+    poll!.closed = [timeWait.polls[0]!.opened[0]!.id]
+    host.matcher.applySnapshot(next)
+    assert.equal(words(host.judge(missed)), 'unknown agent-gap')
+    assert.equal(words(host.judge(seen)), 'A curl:1000')
+  })
+
   test('one socket and two sessions of its 5-tuple, with nothing to tell whose it was: neither has it', () => {
     const host = new TestHost()
     const [first, second] = [session('tcp 40000 > 1.1.1.1:443', 0), session('tcp 40000 > 1.1.1.1:443', 15_000)]

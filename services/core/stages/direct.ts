@@ -145,6 +145,7 @@ function fitInterval(
   // Across a gap of the agent "between polls k-1 and k" can be hours: the socket is not taken to have been there all the time.
   const bornUs = Math.max(birth.lowUs, birth.highUs - reachUs)
   const from = onCapture({ ...birth, lowUs: bornUs }, facts, exact, view)
+  if (exact && synSeen && isOfOther(facts, from, view)) return null
   const end = told
     ? { ...told, highUs: Math.min(told.highUs, told.lowUs + reachUs) }
     : (processEnd(interval, view) ?? lastHeard(interval, view))
@@ -178,19 +179,24 @@ function fitSighting(
   const { constants } = view
   const fromUs = onCapture(interval.from, facts, exact, view).lowUs
   const seenUs = onCapture(interval.seen, facts, exact, view).highUs
-  const distanceFrom = (us: number) => Math.max(0, fromUs - us, us - seenUs)
-  const distanceUs = distanceFrom(firstUs)
+  const distanceUs = Math.max(0, fromUs - firstUs, firstUs - seenUs)
   if (proto === 'tcp' && synSeen && exact) {
     if (distanceUs > constants.sightingSynReachUs) return null
-    // Where the port was used again at once, the event tells of the session nearest to it.
-    const others = distanceUs === 0 ? [] : view.clocks.sessionsOf(keyOf(facts), firstUs)
-    if (others.some(otherUs => distanceFrom(otherUs) < distanceUs)) return null
+    if (isOfOther(facts, { lowUs: fromUs, highUs: seenUs }, view)) return null
     return { fit: distanceUs === 0 ? fit.began : fit.edge, distanceUs }
   }
   if (fromUs <= lastUs && seenUs >= firstUs) return { fit: fit.inside, distanceUs }
   const reachUs = proto === 'tcp' ? constants.sightingTcpReachUs : constants.sightingUdpReachUs
   if (fromUs > lastUs || firstUs - seenUs > reachUs || hasPassedOn(facts, interval, view)) return null
   return { fit: fit.gone, distanceUs }
+}
+
+/** Where a port was used again at once, a socket is that of the session which began nearest to its birth. */
+function isOfOther(facts: SessionFacts, birth: { lowUs: number; highUs: number }, { clocks }: DirectView): boolean {
+  const distanceFrom = (us: number) => Math.max(0, birth.lowUs - us, us - birth.highUs)
+  const distanceUs = distanceFrom(facts.firstUs)
+  if (distanceUs === 0) return false
+  return clocks.sessionsOf(keyOf(facts), facts.firstUs).some(otherUs => distanceFrom(otherUs) < distanceUs)
 }
 
 /** Whether the owner of a sighting has ended since, or another has been seen on the port. */

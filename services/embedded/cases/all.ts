@@ -268,6 +268,26 @@ export const cases: readonly Case[] = [
     ],
   },
   {
+    name: 'port-reuse-unseen',
+    shows:
+      'A second connection of a 5-tuple falls between two polls, and leaves a TIME_WAIT row: the socket before is not its own, ' +
+      'so that stage A has nothing to say. Stage B says who had the 5-tuple before.',
+    packets: [
+      ...connection('10.0.0.1:40000 > 9.9.9.9:443', 1250, { lastsMs: 900 }),
+      ...connection('10.0.0.1:40000 > 9.9.9.9:443', 3100, { lastsMs: 80, syn: 'syn=7000' }),
+    ],
+    hosts: [
+      {
+        ...desk,
+        polls: [[0, 7000]],
+        sockets: [
+          '1250-2150 tcp 10.0.0.1:40000 9.9.9.9:443 established curl:100',
+          '3400-3900 tcp 10.0.0.1:40000 9.9.9.9:443 time_wait -',
+        ],
+      },
+    ],
+  },
+  {
     name: 'late-evidence',
     shows: 'The agent was cut off and sends its events 150 s later: the session, unknown until then, gets its label.',
     packets: [
