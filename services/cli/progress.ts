@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import process from 'node:process'
 import type { SourceStatistics } from '../capture/packet-source.ts'
+import { count } from './summary.ts'
 
 const redrawMs = 200
 const barWidth = 30
@@ -32,21 +33,27 @@ export class Progress {
     const nowMs = performance.now()
     if (this.#silent || nowMs - this.#drawnMs < redrawMs) return
     this.#drawnMs = nowMs
-    process.stderr.write(`\r\x1b[K${this.line(read, bytesRead, (nowMs - this.#startedMs) / 1000)}`)
-  }
-
-  /** The line after `elapsedS` seconds. */
-  line(read: number, bytesRead: number, elapsedS: number): string {
-    const rate = `${read.toLocaleString('en-US')} packets, ${Math.round(read / elapsedS).toLocaleString('en-US')} packets/s`
-    if (!this.#totalBytes) return rate
-    const done = Math.min(1, bytesRead / this.#totalBytes)
-    const filled = Math.round(done * barWidth)
-    const leftS = done === 0 ? null : Math.ceil((elapsedS * (1 - done)) / done)
-    const left = leftS === null ? '' : `, ${leftS} s left`
-    return `[${'#'.repeat(filled)}${'.'.repeat(barWidth - filled)}] ${Math.floor(done * 100)} %  ${rate}${left}`
+    process.stderr.write(`\r\x1b[K${progressLine(read, bytesRead, this.#totalBytes, (nowMs - this.#startedMs) / 1000)}`)
   }
 
   end(): void {
     if (!this.#silent && this.#drawnMs > 0) process.stderr.write('\r\x1b[K')
   }
+}
+
+/** What the terminal shows after `elapsedS` seconds; without a bar and the time left when the length is not known. */
+export function progressLine(read: number, bytesRead: number, totalBytes: number | null, elapsedS: number): string {
+  const rate = `${count(read)} packets, ${count(Math.round(read / elapsedS))} packets/s`
+  if (!totalBytes) return rate
+  const done = Math.min(1, bytesRead / totalBytes)
+  const filled = Math.round(done * barWidth)
+  const left = done === 0 ? '' : `, ${timeLeft(Math.ceil((elapsedS * (1 - done)) / done))} left`
+  return `[${'#'.repeat(filled)}${'.'.repeat(barWidth - filled)}] ${Math.floor(done * 100)} %  ${rate}${left}`
+}
+
+function timeLeft(seconds: number): string {
+  if (seconds < 60) return `${seconds} s`
+  const minutes = Math.floor(seconds / 60)
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }

@@ -1,8 +1,9 @@
-import { open } from 'node:fs/promises'
 import process from 'node:process'
 import { Command } from 'commander'
 import type { LabeledSession } from '#schemas'
 import { InputError } from '#shared/errors.ts'
+import { type Line, splitLines } from '../agent/lines.ts'
+import { MAX_LINE_BYTES, openLog } from '../agent/socket-log.ts'
 import { exitCodes } from './exit-codes.ts'
 import { Summary, type SummaryRow, summaryRow } from './summary.ts'
 
@@ -14,8 +15,9 @@ export const reportCommand = (): Command =>
       const summary = new Summary()
       const latest = new Map<string, { revision: number; row: SummaryRow }>()
       let bad = 0
-      for await (const line of await lines(file)) {
-        const session = parse(line)
+      for await (const { text } of lines(file)) {
+        if (text === '') continue
+        const session = parse(text ?? '')
         if (session === null) bad++
         else if ((latest.get(session.session_id)?.revision ?? -1) <= session.revision)
           latest.set(session.session_id, { revision: session.revision, row: summaryRow(session) })
@@ -33,17 +35,15 @@ export const reportCommand = (): Command =>
       }
     })
 
-async function lines(file: string): Promise<AsyncIterable<string>> {
-  if (file === '-') {
-    const { createInterface } = await import('node:readline')
-    return createInterface({ input: process.stdin })
+async function* lines(file: string): AsyncGenerator<Line> {
+  try {
+    yield* splitLines(file === '-' ? process.stdin : await openLog(file), MAX_LINE_BYTES)
+  } catch (error) {
+    throw new InputError('PROCLABEL_INPUT', `cannot read ${file}: ${(error as Error).message}`, error)
   }
-  const handle = await open(file).catch((error: NodeJS.ErrnoException) => {
-    throw new InputError('PROCLABEL_INPUT', `cannot read ${file}: ${error.message}`, error)
-  })
-  return handle.readLines()
 }
 
+/** Null for a line that is no labeled session. */
 function parse(line: string): LabeledSession | null {
   try {
     const session = JSON.parse(line)

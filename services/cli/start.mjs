@@ -11,7 +11,7 @@ const folder = mkdtempSync(`${tmpdir()}/proclabel-`)
 const sample = 'services/embedded/sample'
 const labeled = `${folder}/labeled.jsonl`
 const COMMANDS = [
-  ['label', `${sample}/capture.pcap.gz`, '--sockets', `${sample}/sockets.jsonl.gz`, '--out', labeled],
+  ['label', `${sample}/capture.pcap.gz`, '--sockets', `${sample}/sockets.jsonl.gz`, '--out', labeled, '--quiet'],
   ['report', labeled],
 ]
 

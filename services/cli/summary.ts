@@ -26,6 +26,18 @@ const stages: Record<NonNullable<LabeledSession['stage']>, string> = {
   F: 'full socket log search',
   N: 'server name',
 }
+const causes: Record<NonNullable<LabeledSession['unknown_cause']>, string> = {
+  'no-agent': 'no socket data of this host',
+  'agent-gap': 'socket data is missing at that time',
+  'capture-gap': 'packets of it were lost',
+  'too-short': 'over before a poll could see it',
+  ambiguous: 'several programs had the socket',
+  nat: 'forwarded for containers, VMs or others',
+  kernel: "the kernel's own: resets, SMB, tunnels",
+  refused: 'nobody was there to accept it',
+  'not-tcp-udp': 'a protocol without ports',
+  'no-socket': 'nobody owned the port: raw socket or forged',
+}
 const postStages = new Set(['F', 'N'])
 
 /** Counts sessions by process, stage and cause, and renders the report as text. */
@@ -98,7 +110,7 @@ export class Summary {
             measured: 0,
           }
           const precision =
-            measured === 0 ? (name === 'A' ? 'measured in the lab' : 'too few samples') : percent(confidence, measured)
+            measured === 0 ? (name === 'A' ? 'not estimated' : 'too few samples') : percent(confidence, measured)
           return [name, title, count(sessions), percent(sessions, this.#monitored), sessions === 0 ? '' : precision]
         }),
       ),
@@ -120,8 +132,13 @@ export class Summary {
       lines.push(
         '',
         table(
-          ['Unknown because', 'Sessions', 'Share'],
-          sorted(this.#causes, n => n).map(([cause, n]) => [cause, count(n), percent(n, this.#monitored)]),
+          ['Unknown because', '', 'Sessions', 'Share'],
+          sorted(this.#causes, n => n).map(([cause, n]) => [
+            cause,
+            (causes as Record<string, string>)[cause] ?? '',
+            count(n),
+            percent(n, this.#monitored),
+          ]),
         ),
       )
     return lines.join('\n')
