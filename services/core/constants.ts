@@ -23,7 +23,7 @@ export interface MatchConstants {
   pollGapUs: number
   /** How far an exact event time and a packet time may disagree once the offset is known. */
   toleranceUs: number
-  /** A log that tells only connections: how far its event may be from the SYN of its session. */
+  /** How far a socket's birth, or the event of a log that tells only connections, may be from the SYN of its session. */
   sightingSynReachUs: number
   /** The same, for a TCP session whose SYN was not seen: how long before it the event may be. */
   sightingTcpReachUs: number

@@ -54,6 +54,13 @@ describe('stage A, direct', () => {
     )
   })
 
+  test('a SYN does not belong to a socket that was connected long before', () => {
+    const host = new TestHost()
+    host.pollOn(0, 10_000, ['tcp 10.0.0.1:40000 1.1.1.1:443', 'curl'])
+    assert.equal(words(host.judge(session('tcp 40000 - 1.1.1.1:443', 5_000))), 'A curl:1000')
+    assert.notEqual(host.judge(session('tcp 40000 > 1.1.1.1:443', 5_000)).stage, 'A')
+  })
+
   test('a TIME_WAIT row is never the beginning of the next socket', () => {
     const host = new TestHost()
     const ends = 'tcp 10.0.0.1:40000 1.1.1.1:443'
@@ -69,7 +76,7 @@ describe('stage A, direct', () => {
     poll!.opened[0]!.id = 99
     poll!.closed = [timeWait.polls[0]!.opened[0]!.id]
     host.matcher.applySnapshot(next)
-    assert.equal(words(host.judge(missed)), 'unknown agent-gap')
+    assert.equal(words(host.judge(missed)), 'unknown too-short')
     assert.equal(words(host.judge(seen)), 'A curl:1000')
   })
 

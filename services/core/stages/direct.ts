@@ -145,7 +145,9 @@ function fitInterval(
   // Across a gap of the agent "between polls k-1 and k" can be hours: the socket is not taken to have been there all the time.
   const bornUs = Math.max(birth.lowUs, birth.highUs - reachUs)
   const from = onCapture({ ...birth, lowUs: bornUs }, facts, exact, view)
-  if (exact && synSeen && isOfOther(facts, from, view)) return null
+  // A SYN opens a socket: one that was there long before is of an earlier connection, whose end no poll caught.
+  const isOlder = firstUs - from.highUs > view.constants.sightingSynReachUs
+  if (exact && synSeen && (isOlder || isOfOther(facts, from, view))) return null
   const end = told
     ? { ...told, highUs: Math.min(told.highUs, told.lowUs + reachUs) }
     : (processEnd(interval, view) ?? lastHeard(interval, view))
