@@ -25,6 +25,9 @@ const TEST_NEEDS = {
   tshark: 'tshark',
   iproute2: 'ip',
   curl: 'curl',
+  wget: 'wget',
+  git: 'git',
+  openssl: 'openssl',
   'bind9-dnsutils': 'dig',
   'openssh-client': 'ssh',
 }
