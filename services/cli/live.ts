@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import type { LabeledSession } from '#schemas'
 import { openLinuxSource } from '../agent/linux.ts'
 import { openInterface } from '../capture/cap-source.ts'
+import type { PacketSource } from '../capture/packet-source.ts'
 import { runLive } from '../embedded/live.ts'
 import { JsonLinesWriter } from './json-lines-writer.ts'
 import { type MatchFlags, matchConstants, matchOptions } from './match-options.ts'
@@ -22,7 +23,7 @@ interface LiveFlags extends MatchFlags {
 /** DEC private mode 1049, and the cursor out of sight meanwhile. */
 const alternateScreen = { enter: '\x1b[?1049h\x1b[?25l', leave: '\x1b[?25h\x1b[?1049l' }
 /** Lines of the view that are no processes: title, sessions, stages, heads, most causes. */
-const rowsBesides = 22
+const rowsBesides = 23
 const redrawMs = 1000
 /** Sessions of which a later revision replaces the earlier one in the report; the oldest are forgotten first. */
 const maxRows = 50_000
@@ -45,7 +46,7 @@ export const liveCommand = (): Command =>
     if (source.restriction) say(source.restriction)
     say(`labeling the traffic of ${flags.interface}; Ctrl-C ends it`)
     const isShown = process.stderr.isTTY && !(flags.out === '-' && process.stdout.isTTY)
-    const view = new LiveView(isShown ? flags.interface : null)
+    const view = new LiveView(isShown ? { title: flags.interface, packets } : null)
     const sink = (session: LabeledSession) => {
       view.add(session)
       return writer?.write(session)
@@ -69,14 +70,15 @@ class LiveView {
   readonly #rows = new Map<string, SummaryRow>()
   readonly #timer: NodeJS.Timeout | null = null
   #sessions = 0
-  #sessionsDrawn = 0
+  #drawn = { sessions: 0, packets: 0, ms: performance.now() }
 
-  /** Draws while `interfaceName` is given. */
-  constructor(interfaceName: string | null) {
-    if (interfaceName === null) return
+  /** Null draws nothing. */
+  constructor(screen: { title: string; packets: PacketSource } | null) {
+    if (screen === null) return
+    const draw = () => this.#draw(screen.title, screen.packets.statistics().read)
     process.stderr.write(alternateScreen.enter)
-    this.#draw(interfaceName)
-    this.#timer = setInterval(() => this.#draw(interfaceName), redrawMs)
+    draw()
+    this.#timer = setInterval(draw, redrawMs)
   }
 
   add(session: LabeledSession): void {
@@ -98,12 +100,15 @@ class LiveView {
     process.stderr.write(alternateScreen.leave)
   }
 
-  #draw(interfaceName: string): void {
-    const rate = Math.round(((this.#sessions - this.#sessionsDrawn) * 1000) / redrawMs)
-    this.#sessionsDrawn = this.#sessions
+  #draw(title: string, packets: number): void {
+    const now = { sessions: this.#sessions, packets, ms: performance.now() }
+    const perSecond = (of: 'packets' | 'sessions') =>
+      count(Math.round(((now[of] - this.#drawn[of]) * 1000) / Math.max(1, now.ms - this.#drawn.ms)))
+    const head = `${title}  ${perSecond('packets')} packets/s  ${perSecond('sessions')} sessions/s; Ctrl-C ends`
+    this.#drawn = now
     const { rows = 24, columns = 80 } = process.stderr
-    const text = `${interfaceName}  ${count(rate)} sessions/s; Ctrl-C ends\n\n${this.summary.render(Math.max(3, rows - rowsBesides))}`
-    const lines = text.split('\n').slice(0, rows - 1)
+    const body = this.summary.render(Math.max(3, rows - rowsBesides))
+    const lines = `${head}\n(a session is told when it ends, or after 10 s)\n\n${body}`.split('\n').slice(0, rows - 1)
     process.stderr.write(`\x1b[H${lines.map(line => `${line.slice(0, columns)}\x1b[K\n`).join('')}\x1b[J`)
   }
 }

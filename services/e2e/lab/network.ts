@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Which machine of the laboratory: the one that is observed, or the rest of the world, which sees its traffic as a mirror port does. */
@@ -24,13 +24,13 @@ export class LabNetwork {
 
   constructor(name: string) {
     this.#names = { host: `${name}-host`, world: `${name}-world` }
-    try {
-      this.#build()
-    } catch (error) {
-      this.#remove()
-      throw error
-    }
+    process.once('exit', this.#remove)
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, this.#end)
+    this.#build()
   }
+
+  /** A signal would end the process without its `exit` event. */
+  readonly #end = (): void => process.exit(1)
 
   #build(): void {
     const { host, world } = this.#names
@@ -63,24 +63,27 @@ export class LabNetwork {
     return child
   }
 
-  /** Ends what still runs and removes the namespaces. */
+  /** Ends what still runs and removes the namespaces; also done when the process ends. */
   async close(): Promise<void> {
-    for (const child of this.#children) child.kill('SIGKILL')
-    for (const name of Object.values(this.#names)) killInside(name)
-    await Promise.all([...this.#children].map(child => once(child, 'exit')))
+    const ends = [...this.#children].map(child => once(child, 'exit'))
     this.#remove()
+    await Promise.all(ends)
+    process.off('exit', this.#remove)
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, this.#end)
   }
 
-  #remove(): void {
+  readonly #remove = (): void => {
+    for (const child of this.#children) child.kill('SIGKILL')
     for (const name of Object.values(this.#names)) {
       try {
+        killInside(name)
         ip('netns', 'delete', name)
       } catch {
-        // Not made yet.
+        // Not made, or removed already.
       }
       rmSync(`/etc/netns/${name}`, { recursive: true, force: true })
     }
-    if (readdirSync('/etc/netns').length === 0) rmdirSync('/etc/netns')
+    if (existsSync('/etc/netns') && readdirSync('/etc/netns').length === 0) rmdirSync('/etc/netns')
   }
 }
 
