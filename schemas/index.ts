@@ -42,6 +42,8 @@ export type TopicRecord<T extends Topic> = Records[(typeof topics)[T]]
 /** Encodes and decodes the values of one topic in Confluent wire format. */
 export interface Codec<R> {
   encode: (record: R) => Buffer
+  /** Decodes bytes that this process has encoded itself; others must go through `decode`. */
+  decodeOwn: (bytes: Uint8Array) => R
   /** Throws a RangeError that names what was expected where, for bytes that are not a record of this schema. */
   decode: (bytes: Uint8Array) => R
   /** Throws with the path of the first field that does not fit the schema. */
@@ -50,18 +52,24 @@ export interface Codec<R> {
 
 const magicByte = 0
 const headerBytes = 5
+/** Where records are encoded before they are copied out; as large as the largest needed. */
+let scratch = Buffer.alloc(65_536)
 
 function createCodec<R>(name: SchemaName, id: number): Codec<R> {
   const type = avro.Type.forSchema(readSchema(name) as avro.Schema, { noAnonymousTypes: false })
   return {
     encode: record => {
-      const body = type.toBuffer(record)
-      const out = Buffer.allocUnsafe(headerBytes + body.length)
-      out[0] = magicByte
-      out.writeUInt32BE(id, 1)
-      body.copy(out, headerBytes)
-      return out
+      let end = type.encode(record, scratch, headerBytes)
+      if (end < 0) {
+        scratch = Buffer.alloc(2 * (scratch.length - end))
+        end = type.encode(record, scratch, headerBytes)
+      }
+      scratch[0] = magicByte
+      scratch.writeUInt32BE(id, 1)
+      return Buffer.from(scratch.subarray(0, end))
     },
+    decodeOwn: bytes =>
+      type.fromBuffer(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).subarray(headerBytes)),
     decode: bytes => {
       const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
       if (buffer.length < headerBytes || buffer[0] !== magicByte)

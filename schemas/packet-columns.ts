@@ -10,6 +10,10 @@ export const none = 0xffff
 /** Bits of packet_direction. */
 export const directionBits = { fromRemote: 1, laterFragment: 2 } as const
 
+/** Bytes of a flow and of a packet in all columns, but for the SYN's sequence number. */
+const flowBytes = 32 + 4 + 1 + 2 + 2
+const packetBytes = 2 + 4 + 4 + 4 + 4 + 1 + 1
+
 const synFlag = 2
 const maxInt32 = 2 ** 31 - 1
 
@@ -101,23 +105,31 @@ export class PacketBatchBuilder {
   /** The batch so far, copied out; the builder is empty afterwards. */
   build(header: BatchHeader): PacketBatch {
     const { packets, flows } = this
+    const memory = Buffer.allocUnsafeSlow(flows * flowBytes + packets * packetBytes + this.#syns * 4)
+    let at = 0
+    const copy = (column: Int32Array | Uint32Array | Uint16Array | Uint8Array, length: number) => {
+      const bytes = new Uint8Array(column.buffer, 0, length * column.BYTES_PER_ELEMENT)
+      memory.set(bytes, at)
+      at += bytes.length
+      return memory.subarray(at - bytes.length, at)
+    }
     const batch: PacketBatch = {
       ...header,
       base_us: packets === 0 ? header.until_us : this.baseUs,
-      flow_address: copyBytes(this.#flowAddress, flows * 8),
-      flow_port: copyBytes(this.#flowPort, flows * 2),
-      flow_protocol: copyBytes(this.#flowProtocol, flows),
-      flow_vlan: copyBytes(this.#flowVlan, flows),
-      flow_tunnel: copyBytes(this.#flowTunnel, flows),
+      flow_address: copy(this.#flowAddress, flows * 8),
+      flow_port: copy(this.#flowPort, flows * 2),
+      flow_protocol: copy(this.#flowProtocol, flows),
+      flow_vlan: copy(this.#flowVlan, flows),
+      flow_tunnel: copy(this.#flowTunnel, flows),
       tunnels: this.#tunnels,
-      packet_flow: copyBytes(this.#packetFlow, packets),
-      packet_time: copyBytes(this.#packetTime, packets),
-      packet_wire_length: copyBytes(this.#wireLength, packets),
-      packet_ip_length: copyBytes(this.#ipLength, packets),
-      packet_payload_length: copyBytes(this.#payloadLength, packets),
-      packet_tcp_flags: copyBytes(this.#tcpFlags, packets),
-      packet_direction: copyBytes(this.#direction, packets),
-      syn_sequence: copyBytes(this.#synSequence, this.#syns),
+      packet_flow: copy(this.#packetFlow, packets),
+      packet_time: copy(this.#packetTime, packets),
+      packet_wire_length: copy(this.#wireLength, packets),
+      packet_ip_length: copy(this.#ipLength, packets),
+      packet_payload_length: copy(this.#payloadLength, packets),
+      packet_tcp_flags: copy(this.#tcpFlags, packets),
+      packet_direction: copy(this.#direction, packets),
+      syn_sequence: copy(this.#synSequence, this.#syns),
     }
     this.packets = 0
     this.flows = 0
@@ -132,7 +144,7 @@ export interface PacketColumns {
   flows: number
   packets: number
   baseUs: number
-  /** 32 bytes a flow: local then remote address, network byte order. */
+  /** 32 bytes a flow: local then remote address, network byte order; begins at a multiple of four bytes. */
   flowAddress: Uint8Array
   /** Local then remote port. */
   flowPort: Uint16Array
@@ -159,35 +171,46 @@ export interface PacketColumns {
 export function readPacketColumns(batch: PacketBatch): PacketColumns {
   const flows = batch.flow_protocol.length
   const packets = batch.packet_tcp_flags.length
-  const aligned = (name: keyof PacketBatch, size: number, rows: number) => {
-    const bytes = batch[name] as Uint8Array
-    if (bytes.length !== rows * size)
-      throw new RangeError(`packet-batch.avsc: ${name} expected ${rows * size} bytes, got ${bytes.length}`)
-    return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer
+  const bytes = (name: keyof PacketBatch, length: number) => {
+    const column = batch[name] as Uint8Array
+    if (column.length !== length)
+      throw new RangeError(`packet-batch.avsc: ${name} expected ${length} bytes, got ${column.length}`)
+    const isAligned = column.byteOffset % 4 === 0
+    return isAligned ? new Uint8Array(column.buffer, column.byteOffset, length) : new Uint8Array(column)
   }
+  const uint16 = (name: keyof PacketBatch, length: number) => {
+    const { buffer, byteOffset } = bytes(name, length * 2)
+    return new Uint16Array(buffer, byteOffset, length)
+  }
+  const uint32 = (name: keyof PacketBatch, length: number) => {
+    const { buffer, byteOffset } = bytes(name, length * 4)
+    return new Uint32Array(buffer, byteOffset, length)
+  }
+  const times = uint32('packet_time', packets)
   const columns: PacketColumns = {
     flows,
     packets,
     baseUs: batch.base_us,
-    flowAddress: new Uint8Array(aligned('flow_address', 32, flows)),
-    flowPort: new Uint16Array(aligned('flow_port', 4, flows)),
+    flowAddress: bytes('flow_address', flows * 32),
+    flowPort: uint16('flow_port', flows * 2),
     flowProtocol: batch.flow_protocol,
-    flowVlan: new Uint16Array(aligned('flow_vlan', 2, flows)),
-    flowTunnel: new Uint16Array(aligned('flow_tunnel', 2, flows)),
-    packetFlow: new Uint16Array(aligned('packet_flow', 2, packets)),
-    packetTime: new Int32Array(aligned('packet_time', 4, packets)),
-    wireLength: new Uint32Array(aligned('packet_wire_length', 4, packets)),
-    ipLength: new Uint32Array(aligned('packet_ip_length', 4, packets)),
-    payloadLength: new Uint32Array(aligned('packet_payload_length', 4, packets)),
+    flowVlan: uint16('flow_vlan', flows),
+    flowTunnel: uint16('flow_tunnel', flows),
+    packetFlow: uint16('packet_flow', packets),
+    packetTime: new Int32Array(times.buffer, times.byteOffset, packets),
+    wireLength: uint32('packet_wire_length', packets),
+    ipLength: uint32('packet_ip_length', packets),
+    payloadLength: uint32('packet_payload_length', packets),
     tcpFlags: batch.packet_tcp_flags,
-    direction: new Uint8Array(aligned('packet_direction', 1, packets)),
-    synSequence: new Uint32Array(aligned('syn_sequence', 4, countSyns(batch.packet_tcp_flags))),
+    direction: bytes('packet_direction', packets),
+    synSequence: uint32('syn_sequence', countSyns(batch.packet_tcp_flags)),
     tunnels: batch.tunnels,
     names: batch.names,
     dns: batch.dns,
   }
-  for (const flow of columns.packetFlow)
-    if (flow >= flows) throw new RangeError(`packet-batch.avsc: packet_flow names flow ${flow} of ${flows}`)
+  for (let row = 0; row < packets; row++)
+    if (columns.packetFlow[row]! >= flows)
+      throw new RangeError(`packet-batch.avsc: packet_flow names flow ${columns.packetFlow[row]} of ${flows}`)
   for (const tunnel of columns.flowTunnel)
     if (tunnel !== none && tunnel >= batch.tunnels.length)
       throw new RangeError(`packet-batch.avsc: flow_tunnel names tunnel ${tunnel} of ${batch.tunnels.length}`)
@@ -201,8 +224,5 @@ function countSyns(flags: Uint8Array): number {
   for (let i = 0; i < flags.length; i++) if (flags[i]! & synFlag) syns++
   return syns
 }
-
-const copyBytes = (column: Int32Array | Uint32Array | Uint16Array | Uint8Array, length: number): Uint8Array =>
-  Buffer.from(column.buffer.slice(0, length * column.BYTES_PER_ELEMENT) as ArrayBuffer)
 
 const swap32 = (word: number) => (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24)

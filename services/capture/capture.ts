@@ -4,7 +4,7 @@ import type { WireName } from '#core/decode/names.ts'
 import { WireNames } from '#core/decode/names.ts'
 import { Packet } from '#core/decode/packet.ts'
 import { EventClock } from '#core/event-clock.ts'
-import { keyWords } from '#core/five-tuple-table.ts'
+import { entryWords, ownWords } from '#core/five-tuple-table.ts'
 import type { HostDirectory } from '#core/host-directory.ts'
 import { type DnsAnswer, directionBits, type FlowName, type PacketBatch, PacketBatchBuilder } from '#schemas'
 import { FlowTable } from './flow-table.ts'
@@ -31,12 +31,13 @@ interface HostBatch {
 }
 
 /**
- * Words of a flow's route: whose batches its packets go to. For each of its two ends: the number of the batch or `nobody`,
- * the build of that batch in which the flow was added last, and its index there.
+ * A flow's route, kept in its entry of the flow table: whose batches its packets go to. For each of its two ends: the number
+ * of the batch or `nobody`, the build of that batch in which the flow was added last, and its index there.
  */
-const route = { low: 0, high: 3, directoryVersion: 6, wantsNames: 7, words: 8 } as const
+const route = { low: ownWords, high: ownWords + 3 } as const
 const side = { batch: 0, generation: 1, index: 2 } as const
 const nobody = -1
+const never = -1
 
 export interface CaptureOptions {
   sensorId: string
@@ -55,8 +56,8 @@ export class Capture {
   readonly #table = new FlowTable()
   readonly #names = new WireNames()
   readonly #clock = new EventClock()
-  /** By flow. */
-  #routes = new Int32Array(1024 * route.words)
+  /** The version of the directory by which the flows were routed. */
+  #routedBy: number
   readonly #batches: HostBatch[] = []
   readonly #batchOfHost = new Map<string, number>()
   #ready: PacketBatch[] = []
@@ -67,6 +68,7 @@ export class Capture {
 
   constructor(options: CaptureOptions) {
     this.#options = options
+    this.#routedBy = options.hosts?.version ?? 0
   }
 
   /** Capture time so far, microseconds since the epoch; null before the first packet. */
@@ -76,15 +78,17 @@ export class Capture {
 
   /** Takes a block of frames in and answers with the batches that are complete: full ones, and all of them every second of capture time. */
   add(block: FrameBlock): PacketBatch[] {
+    this.#followDirectory()
     const packet = this.#packet
+    const { count, data, offset, captured, wireLength, timeUs, linkType } = block
     let ok = 0
-    for (let i = 0; i < block.count; i++) {
-      packet.timeUs = block.timeUs[i]!
-      packet.wireLength = block.wireLength[i]!
-      const start = block.offset[i]!
+    for (let i = 0; i < count; i++) {
+      packet.timeUs = timeUs[i]!
+      packet.wireLength = wireLength[i]!
+      const start = offset[i]!
       this.#clock.observe(packet.timeUs)
-      const reason = this.#decoder.decode(block.data, start, start + block.captured[i]!, block.linkType[i]!, packet)
-      const fate = reason === 'ok' ? this.#add(packet, block.data) : reason
+      const reason = this.#decoder.decode(data, start, start + captured[i]!, linkType[i]!, packet)
+      const fate = reason === 'ok' ? this.#add(packet, data) : reason
       if (fate === 'ok') ok++
       else this.#count(fate, 1)
     }
@@ -123,58 +127,43 @@ export class Capture {
   #add(packet: Packet, data: Uint8Array | null): 'ok' | 'not-monitored' {
     const flow = this.#table.find(packet)
     const { fromLow } = this.#table
-    const at = flow * route.words
-    if (this.#table.isNew) this.#begin(at)
-    const routes = this.#routes
-    if (routes[at + route.directoryVersion] !== (this.#options.hosts?.version ?? 0))
-      this.#resolve(flow, at, packet.timeUs)
-    const low = routes[at + route.low]!
-    const high = routes[at + route.high]!
+    if (this.#table.isNew) this.#route(flow, packet.timeUs, nobody, nobody)
+    const { entries } = this.#table
+    const at = flow * entryWords
+    const low = entries[at + route.low]!
+    const high = entries[at + route.high]!
     if (low === nobody && high === nobody) return 'not-monitored'
-    if (low !== nobody) this.#append(this.#batches[low]!, at + route.low, flow, packet, fromLow, true)
-    if (high !== nobody) this.#append(this.#batches[high]!, at + route.high, flow, packet, !fromLow, false)
-    if (data !== null && routes[at + route.wantsNames] === 1 && mayCarryName(packet)) {
+    if (low !== nobody) this.#append(this.#batches[low]!, at, route.low, packet, fromLow)
+    if (high !== nobody) this.#append(this.#batches[high]!, at, route.high, packet, !fromLow)
+    if (data !== null && this.#names.wants(flow) && mayCarryName(packet)) {
       const name = this.#names.observe(packet, data, flow, fromLow)
       if (name) this.#record(low, high, name, fromLow)
-      if (!this.#names.wants(flow)) routes[at + route.wantsNames] = 0
     }
     return 'ok'
   }
 
-  /** A flow begins: its route is not known yet. */
-  #begin(at: number): void {
-    if (at >= this.#routes.length) {
-      const routes = new Int32Array(this.#routes.length * 2)
-      routes.set(this.#routes)
-      this.#routes = routes
-    }
-    this.#routes[at + route.directoryVersion] = -1
-    this.#routes[at + route.wantsNames] = 1
-  }
-
-  /** Counts a packet into a batch; `at` is where the flow's route tells of that batch. */
-  #append(batch: HostBatch, at: number, flow: number, packet: Packet, fromLocal: boolean, localIsLow: boolean): void {
+  /** Counts a packet into the batch of one of its flow's ends; `at` is the flow's entry. */
+  #append(batch: HostBatch, at: number, end: number, packet: Packet, fromLocal: boolean): void {
     const { builder } = batch
-    const routes = this.#routes
+    const { entries } = this.#table
     if (!builder.accepts(packet.timeUs)) this.#close(batch)
-    if (routes[at + side.generation] !== batch.generation) {
-      routes[at + side.generation] = batch.generation
-      const { keys } = this.#table
-      const key = flow * keyWords
-      const ports = keys[key + 8]!
-      routes[at + side.index] = builder.addFlow(
-        keys,
-        localIsLow ? key : key + 4,
-        localIsLow ? key + 4 : key,
-        localIsLow ? ports >>> 16 : ports & 0xffff,
-        localIsLow ? ports & 0xffff : ports >>> 16,
+    if (entries[at + end + side.generation] !== batch.generation) {
+      const ports = entries[at + 8]!
+      const isLow = end === route.low
+      entries[at + end + side.generation] = batch.generation
+      entries[at + end + side.index] = builder.addFlow(
+        entries,
+        isLow ? at : at + 4,
+        isLow ? at + 4 : at,
+        isLow ? ports >>> 16 : ports & 0xffff,
+        isLow ? ports & 0xffff : ports >>> 16,
         packet.protocol,
         packet.vlan,
         packet.tunnel,
       )
     }
     builder.addPacket(
-      routes[at + side.index]!,
+      entries[at + end + side.index]!,
       packet.timeUs,
       packet.wireLength,
       packet.ipLength,
@@ -200,19 +189,34 @@ export class Capture {
       batch?.names.push({ packet: batch.builder.packets - 1, sni: name.sni, alpn: name.alpn.toSorted(), ja4: name.ja4 })
   }
 
-  #resolve(flow: number, at: number, timeUs: number): void {
+  /** Routes every flow anew when a host's addresses have changed. */
+  #followDirectory(): void {
+    const version = this.#options.hosts?.version ?? 0
+    if (version === this.#routedBy) return
+    this.#routedBy = version
+    const { entries } = this.#table
+    this.#table.forEach(flow => {
+      const at = flow * entryWords
+      this.#route(flow, this.#clock.nowUs ?? 0, entries[at + route.low]!, entries[at + route.high]!)
+    })
+  }
+
+  /** Sets where a flow's packets go; `low` and `high` are the batches they went to, in which it keeps its place. */
+  #route(flow: number, timeUs: number, low: number, high: number): void {
     const { hosts, keepUnmonitored } = this.#options
-    const hostOf = (end: 0 | 4) => hosts?.hostOf(wordsText(this.#table.keys, flow * keyWords + end), timeUs) ?? null
+    const { entries } = this.#table
+    const at = flow * entryWords
+    const hostOf = (end: 0 | 4) => hosts?.hostOf(wordsText(entries, at + end), timeUs) ?? null
     const lowHost = hostOf(0)
     const highHost = hostOf(4)
     const isKept = hosts === null || keepUnmonitored
     const unmonitored = lowHost === null && highHost === null && isKept ? this.#batchOf('') : nobody
-    const routes = this.#routes
-    routes[at + route.low + side.batch] = lowHost === null ? unmonitored : this.#batchOf(lowHost)
-    routes[at + route.high + side.batch] = highHost === null || highHost === lowHost ? nobody : this.#batchOf(highHost)
-    routes[at + route.low + side.generation] = -1
-    routes[at + route.high + side.generation] = -1
-    routes[at + route.directoryVersion] = hosts?.version ?? 0
+    const lowBatch = lowHost === null ? unmonitored : this.#batchOf(lowHost)
+    const highBatch = highHost === null || highHost === lowHost ? nobody : this.#batchOf(highHost)
+    entries[at + route.low + side.batch] = lowBatch
+    entries[at + route.high + side.batch] = highBatch
+    if (lowBatch !== low || lowBatch === nobody) entries[at + route.low + side.generation] = never
+    if (highBatch !== high || highBatch === nobody) entries[at + route.high + side.generation] = never
   }
 
   #batchOf(hostId: string): number {

@@ -20,9 +20,9 @@ export class FlowTable {
     return this.#tuples.size
   }
 
-  /** `keyWords` a flow: addresses (4 words low, 4 words high), ports (low << 16 | high) and protocol. */
-  get keys(): Int32Array {
-    return this.#tuples.keys
+  /** Entries of FiveTupleTable by flow: addresses low then high, ports (low << 16 | high), protocol, and six words of the caller's. */
+  get entries(): Int32Array {
+    return this.#tuples.entries
   }
 
   /** The packet's flow, made when it has none yet. */
@@ -53,6 +53,11 @@ export class FlowTable {
       this.#tuples.remove(flow)
       release(flow)
     }
+  }
+
+  /** Tells the number of every flow. */
+  forEach(visit: (flow: number) => void): void {
+    for (let flow = 0; flow < this.#lastUs.length; flow++) if (Number.isFinite(this.#lastUs[flow]!)) visit(flow)
   }
 
   #grow(): void {

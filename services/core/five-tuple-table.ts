@@ -1,5 +1,9 @@
-/** Words of a key: the addresses of the two ends, four words each; both ports in one; the protocol. */
-export const keyWords = 10
+/**
+ * Words of an entry, as many as a cache line has: the addresses of the two ends, four words each; both ports in one; the
+ * protocol; the rest is for whoever owns the table to use.
+ */
+export const entryWords = 16
+export const ownWords = 10
 const initialEntries = 1024
 /** Secret, so that nobody can make packets that meet in one slot. Nothing but the speed depends on it. */
 const seed = Math.floor(Math.random() * 2 ** 32)
@@ -9,8 +13,7 @@ const seed = Math.floor(Math.random() * 2 ** 32)
  * linear probing over typed arrays: looking up allocates nothing. Ends are told apart; the caller puts them in order.
  */
 export class FiveTupleTable {
-  /** By entry. */
-  keys = new Int32Array(initialEntries * keyWords)
+  entries = new Int32Array(initialEntries * entryWords)
   /** Entry in each slot; -1 for none. At most half of the slots are taken. */
   #slots = new Int32Array(initialEntries * 4).fill(-1)
   readonly #free: number[] = []
@@ -35,15 +38,15 @@ export class FiveTupleTable {
   /** Adds a 5-tuple that is not there. */
   add(words: Int32Array, first: number, second: number, ports: number, protocol: number): number {
     const entry = this.#free.pop() ?? this.#used++
-    const at = entry * keyWords
-    if (at === this.keys.length) this.keys = grown(this.keys)
-    const keys = this.keys
+    const at = entry * entryWords
+    if (at === this.entries.length) this.entries = grown(this.entries)
+    const entries = this.entries
     for (let i = 0; i < 4; i++) {
-      keys[at + i] = words[first + i]!
-      keys[at + 4 + i] = words[second + i]!
+      entries[at + i] = words[first + i]!
+      entries[at + 4 + i] = words[second + i]!
     }
-    keys[at + 8] = ports
-    keys[at + 9] = protocol
+    entries[at + 8] = ports
+    entries[at + 9] = protocol
     if (this.size * 2 > this.#slots.length) this.#growSlots()
     else this.#place(entry)
     return entry
@@ -66,25 +69,25 @@ export class FiveTupleTable {
   }
 
   #equals(entry: number, words: Int32Array, first: number, second: number, ports: number, protocol: number): boolean {
-    const keys = this.keys
-    const at = entry * keyWords
+    const entries = this.entries
+    const at = entry * entryWords
     return (
-      keys[at + 8] === ports &&
-      keys[at + 3] === words[first + 3] &&
-      keys[at + 7] === words[second + 3] &&
-      keys[at + 9] === protocol &&
-      keys[at] === words[first] &&
-      keys[at + 1] === words[first + 1] &&
-      keys[at + 2] === words[first + 2] &&
-      keys[at + 4] === words[second] &&
-      keys[at + 5] === words[second + 1] &&
-      keys[at + 6] === words[second + 2]
+      entries[at + 8] === ports &&
+      entries[at + 3] === words[first + 3] &&
+      entries[at + 7] === words[second + 3] &&
+      entries[at + 9] === protocol &&
+      entries[at] === words[first] &&
+      entries[at + 1] === words[first + 1] &&
+      entries[at + 2] === words[first + 2] &&
+      entries[at + 4] === words[second] &&
+      entries[at + 5] === words[second + 1] &&
+      entries[at + 6] === words[second + 2]
     )
   }
 
   #homeOf(entry: number): number {
-    const at = entry * keyWords
-    return hash(this.keys, at, at + 4, this.keys[at + 8]!, this.keys[at + 9]!) & (this.#slots.length - 1)
+    const at = entry * entryWords
+    return hash(this.entries, at, at + 4, this.entries[at + 8]!, this.entries[at + 9]!) & (this.#slots.length - 1)
   }
 
   #place(entry: number): void {
