@@ -128,7 +128,7 @@ export class HostPipeline {
 
   /** Facts of the sessions whose label is not final. */
   *undecided(): Iterable<SessionFacts> {
-    for (const { value } of this.#undecided.values()) yield factsOf(codec.decode(value))
+    for (const { value } of this.#undecided.values()) yield factsOf(codec.decodeOwn(value))
   }
 
   /** After `end`: judges for the last time. `history` replaces the timeline where a socket log reaches further. */
@@ -211,7 +211,7 @@ export class HostPipeline {
     if (this.#undecided.size <= maxUndecided) return
     const [id, oldest] = this.#undecided.entries().next().value!
     this.#undecided.delete(id)
-    if (!oldest.published) this.#records.push(codec.decode(oldest.value))
+    if (!oldest.published) this.#records.push(codec.decodeOwn(oldest.value))
   }
 
   /**
@@ -234,7 +234,7 @@ export class HostPipeline {
   readonly #timeline: SocketHistory = ({ proto, localPort }) => this.#matcher?.intervalsOf(proto, localPort) ?? []
 
   #resolve(matcher: HostMatcher, id: string, undecided: Undecided, history: SocketHistory, last: boolean): void {
-    const record = codec.decode(undecided.value)
+    const record = codec.decodeOwn(undecided.value)
     const facts = factsOf(record)
     const judgement = judgementOf(matcher.resolve(facts, history(facts, this.hostId)))
     judgement.label_final ||= last
