@@ -65,6 +65,8 @@ export class Capture {
   #tickedUs = Number.NEGATIVE_INFINITY
   /** Frames by what became of them: `ok`, `not-monitored`, or the decoder's reason; each frame is in exactly one. */
   readonly frames: Record<string, number> = {}
+  /** LINKTYPE_ values of the frames that were `unsupported-link-type`. */
+  readonly unsupportedLinkTypes = new Set<number>()
 
   constructor(options: CaptureOptions) {
     this.#options = options
@@ -90,7 +92,10 @@ export class Capture {
       const reason = this.#decoder.decode(data, start, start + captured[i]!, linkType[i]!, packet)
       const fate = reason === 'ok' ? this.#add(packet, data) : reason
       if (fate === 'ok') ok++
-      else this.#count(fate, 1)
+      else {
+        this.#count(fate, 1)
+        if (fate === 'unsupported-link-type') this.unsupportedLinkTypes.add(linkType[i]!)
+      }
     }
     if (ok > 0) this.#count('ok', ok)
     if (this.#table.size > this.#expireAtSize) this.#expire()

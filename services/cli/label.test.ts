@@ -81,6 +81,15 @@ suite('label', { concurrency: 2 }, () => {
     assert.ok(labeled(outcome) > 100, `${labeled(outcome)} labeled`)
   })
 
+  test('a link type that is not decoded is read and named', async () => {
+    const radiotap = Buffer.from(pcap)
+    radiotap.writeUInt32LE(127, 20)
+    const outcome = await label(file('radiotap.pcap', radiotap))
+    assert.equal(outcome.status, 0)
+    assert.deepEqual(outcome.sessions, [])
+    assert.match(outcome.stderr, /^cannot decode link type LINKTYPE_IEEE802_11_RADIOTAP \(127\)$/m)
+  })
+
   const unusable: [what: string, args: () => string[], message: RegExp][] = [
     ['a missing capture', () => ['absent.pcap'], /absent\.pcap does not exist$/],
     ['a folder without captures', () => [emptyFolder], /^proclabel: no capture \(\*\.pcap, .*\) in \S+$/],

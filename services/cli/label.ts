@@ -9,6 +9,7 @@ import { type LabelResult, labelCapture } from '../embedded/label.ts'
 import { openSocketLogs, type SocketLogs } from '../embedded/socket-logs.ts'
 import { exitCodes } from './exit-codes.ts'
 import { JsonLinesWriter } from './json-lines-writer.ts'
+import { linkTypeText } from './link-type-text.ts'
 import { type MatchFlags, matchConstants, matchOptions } from './match-options.ts'
 import { Progress } from './progress.ts'
 import { count, Summary, summaryRow } from './summary.ts'
@@ -77,6 +78,7 @@ export const labelCommand = (): Command =>
       if (read > 0) say(`${summary.render()}\n`)
       const undecoded = Object.entries(result.frames).filter(([fate]) => fate !== 'ok')
       if (undecoded.length > 0) say(`frames not in a session: ${list(Object.fromEntries(undecoded))}`)
+      for (const linkType of result.unsupportedLinkTypes) say(`cannot decode link type ${linkTypeText(linkType)}`)
     }
     if (logs) say(`socket log lines ${logs.read} read, ${sum(logs.skipped)} skipped${reasons(logs.skipped)}`)
     say(`records ${read} read, ${sum(skipped)} skipped${reasons(skipped)}`)

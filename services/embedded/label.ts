@@ -30,6 +30,8 @@ export interface LabelOptions {
 export interface LabelResult {
   /** Frames by what became of them; each frame is in exactly one. */
   frames: Readonly<Record<string, number>>
+  /** LINKTYPE_ values that cannot be decoded. */
+  unsupportedLinkTypes: readonly number[]
   /** First and last packet time, microseconds since the epoch; null for a capture without packets. */
   firstUs: number | null
   lastUs: number | null
@@ -91,7 +93,12 @@ export async function labelCapture(options: LabelOptions): Promise<LabelResult> 
     stop.abort()
     await bus.close()
   }
-  return { frames: capture.frames, ...times, records: matcher.records }
+  return {
+    frames: capture.frames,
+    unsupportedLinkTypes: [...capture.unsupportedLinkTypes],
+    ...times,
+    records: matcher.records,
+  }
 }
 
 /** The socket logs' whole history, where they reach further than what the matcher has seen and remembers. */
