@@ -9,12 +9,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { deflateRawSync, gzipSync } from 'node:zlib'
 import avro from 'avsc'
 import fc from 'fast-check'
-import type { Host, Socket, SocketEvents, SocketSnapshot } from '#schemas'
+import type { SocketEvents, SocketSnapshot } from '#schemas'
 import { readSchema } from '../../schemas/generate-types.ts'
 import { openSocketLogs } from '../embedded/socket-logs.ts'
 import { runAgent } from './agent.ts'
 import { MAX_BLOCK_BYTES } from './avro-log.ts'
 import { openLinuxSource } from './linux.ts'
+import { host, NOON_US, socket } from './log-fixture.ts'
 import { SocketLogWriter } from './record.ts'
 import { detectLog, readSocketLog, type SocketLogRecord } from './socket-log.ts'
 
@@ -22,32 +23,6 @@ const folder = mkdtempSync(path.join(tmpdir(), 'proclabel-avro-'))
 after(() => rmSync(folder, { recursive: true }))
 let files = 0
 const fresh = (name = '') => path.join(folder, `${files++}${name}`)
-
-const NOON_US = Date.UTC(2026, 0, 31, 12) * 1000
-
-const host: Host = {
-  host_id: 'desk',
-  names: ['desk'],
-  addresses: [{ ip: '192.0.2.1', since_us: null, until_us: null }],
-  os: 'linux',
-  agent_version: '0.1.0',
-  poll_period_us: 50_000,
-  boot_id: null,
-  updated_us: NOON_US,
-}
-
-const socket: Socket = {
-  id: 5,
-  proto: 'tcp',
-  local_ip: '192.0.2.1',
-  local_port: 40_000,
-  remote_ip: '2001:db8::1',
-  remote_port: 443,
-  state: 'established',
-  v6_only: false,
-  owners: [{ pid: 7, start_us: null }],
-  created_us: null,
-}
 
 function createSnapshot(seq: number, opened = [socket]): SocketSnapshot {
   const times = { time_us: NOON_US + seq, monotonic_us: 1, duration_us: 1 }

@@ -17,10 +17,11 @@ import path from 'node:path'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
-import type { Host, Socket, SocketSnapshot, TopicRecord } from '#schemas'
+import type { SocketSnapshot, TopicRecord } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import type { AgentTopic } from './agent.ts'
 import { openLinuxSource } from './linux.ts'
+import { host, NOON_US, socket } from './log-fixture.ts'
 import { record, SocketLogWriter } from './record.ts'
 import { detectLog, MAX_LINE_BYTES, readSocketLog, type SocketLogRecord } from './socket-log.ts'
 
@@ -30,32 +31,6 @@ let files = 0
 const fresh = (name = '') => path.join(folder, `${files++}${name}`)
 
 const DAY_US = 86_400_000_000
-const NOON_US = Date.UTC(2026, 0, 31, 12) * 1000
-
-const host: Host = {
-  host_id: 'desk',
-  names: ['desk'],
-  addresses: [{ ip: '192.0.2.1', since_us: null, until_us: null }],
-  os: 'linux',
-  agent_version: '0.1.0',
-  poll_period_us: 50_000,
-  boot_id: null,
-  updated_us: NOON_US,
-}
-
-const socket: Socket = {
-  id: 5,
-  proto: 'tcp',
-  local_ip: '192.0.2.1',
-  local_port: 40_000,
-  remote_ip: '2001:db8::1',
-  remote_port: 443,
-  state: 'established',
-  v6_only: false,
-  owners: [{ pid: 7, start_us: null }],
-  created_us: null,
-}
-
 function createSnapshot(seq: number, timeUs = NOON_US, opened = [socket]): SocketSnapshot {
   const kind = seq === 0 ? 'keyframe' : 'delta'
   const times = { time_us: timeUs, monotonic_us: 1, duration_us: 1 }

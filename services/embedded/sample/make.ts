@@ -99,7 +99,7 @@ async function makeTraffic(): Promise<void> {
     every(2200, 16, i => brief['brief dig']!(i % 2 === 0 ? '192.0.2.1' : '2001:db8::1', 0)),
     every(7000, 5, i => brief['brief curl']!(worldAddress(4, 20 + i), 0)),
     every(9000, 4, i => brief['refused curl']!(worldAddress(6, 30), i)),
-    every(8000, 5, i => heldUdp['dig']!(i % 2 === 0 ? '192.0.2.1' : '2001:db8::1', 0)),
+    every(8000, 5, i => heldUdp.dig!(i % 2 === 0 ? '192.0.2.1' : '2001:db8::1', 0)),
     every(6000, 4, i => heldUdp['python, UDP']!(worldAddress(4, 40 + i), 3000)),
     every(7000, 3, i => heldUdp['python, connected UDP']!(worldAddress(6, 44 + i), 2000)),
     every(11_000, 4, i => heldTcp.ssh!(worldAddress(i % 2 === 0 ? 4 : 6, 22), 0)),
