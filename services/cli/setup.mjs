@@ -30,6 +30,7 @@ const TEST_NEEDS = {
   openssl: 'openssl',
   'bind9-dnsutils': 'dig',
   'openssh-client': 'ssh',
+  time: '/usr/bin/time',
 }
 
 /** Ends the set-up with a sentence for the user and an exit status. */
