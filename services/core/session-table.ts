@@ -1,4 +1,4 @@
-import { directionBits, none, type PacketColumns } from '#schemas'
+import { directionBits, type FlowName, none, type PacketColumns } from '#schemas'
 import { FiveTupleTable } from './five-tuple-table.ts'
 import { Session } from './session.ts'
 
@@ -27,6 +27,15 @@ export interface SessionListener {
 
 const tcp = 6
 const flag = { fin: 1, syn: 2, rst: 4, ack: 16 } as const
+
+/** A batch's columns, and what is derived from them. */
+interface Batch extends PacketColumns {
+  /** Eight words a flow: `flowAddress` as numbers. */
+  addresses: Int32Array
+  /** By row: the sequence number of a packet with SYN. */
+  sequences: Uint32Array
+  named: Map<number, FlowName> | null
+}
 
 /** The open sessions of one host. Time comes from the packets; memory grows with what is open. */
 export class SessionTable {
@@ -57,35 +66,41 @@ export class SessionTable {
   /** Gathers a batch's packets into sessions; `lost` packets of the sensor mark every session that is open. */
   apply(columns: PacketColumns, lost: number): void {
     if (lost > 0) for (const session of this.#open) session.captureGap = true
-    const { packetTime, ipLength, tcpFlags, direction, baseUs } = columns
-    const addresses = new Int32Array(columns.flowAddress.buffer, columns.flowAddress.byteOffset, columns.flows * 8)
-    const sequences = synSequences(columns)
-    const named = namesByRow(columns)
     const { rows, ends } = rowsByFlow(columns)
-    for (let flow = 0, i = 0; flow < columns.flows; flow++) {
-      let session = this.#find(columns, addresses, flow)
-      for (; i < ends[flow]!; i++) {
-        const row = rows[i]!
-        const timeUs = baseUs + packetTime[row]!
-        const flags = tcpFlags[row]!
-        const fromRemote = (direction[row]! & directionBits.fromRemote) !== 0
-        const sequence = sequences[row]!
-        if (session !== undefined && this.#isOver(session, timeUs, flags, sequence, fromRemote)) {
-          this.#end(session, session.endReason ?? (timeUs - session.lastUs >= this.#idleUs(session) ? 'idle' : 'reuse'))
-          session = undefined
-        }
-        session ??= this.#start(columns, addresses, flow, timeUs, fromRemote)
-        session.addPacket(timeUs, ipLength[row]!, flags, fromRemote)
-        if (session.protocol === tcp && flags & (flag.syn | flag.fin | flag.rst))
-          this.#follow(session, flags, sequence, fromRemote)
-        const name = named?.get(row)
-        if (name && session.sni === null) {
-          session.sni = name.sni
-          session.alpn = name.alpn.length > 0 ? name.alpn : null
-          session.ja4 = name.ja4
-        }
-      }
+    const batch: Batch = {
+      ...columns,
+      addresses: new Int32Array(columns.flowAddress.buffer, columns.flowAddress.byteOffset, columns.flows * 8),
+      sequences: synSequences(columns),
+      named: namesByRow(columns),
     }
+    for (let flow = 0, i = 0; flow < columns.flows; flow++) {
+      let session = this.#find(batch, flow)
+      for (; i < ends[flow]!; i++) session = this.#addPacket(batch, flow, rows[i]!, session)
+    }
+  }
+
+  /** Counts a packet into the session that its flow has so far, or into a new one; answers with the session. */
+  #addPacket(batch: Batch, flow: number, row: number, before: Session | undefined): Session {
+    const timeUs = batch.baseUs + batch.packetTime[row]!
+    const flags = batch.tcpFlags[row]!
+    const fromRemote = (batch.direction[row]! & directionBits.fromRemote) !== 0
+    const sequence = batch.sequences[row]!
+    let session = before
+    if (session !== undefined && this.#isOver(session, timeUs, flags, sequence, fromRemote)) {
+      this.#end(session, session.endReason ?? (timeUs - session.lastUs >= this.#idleUs(session) ? 'idle' : 'reuse'))
+      session = undefined
+    }
+    session ??= this.#start(batch, flow, timeUs, fromRemote)
+    session.addPacket(timeUs, batch.ipLength[row]!, flags, fromRemote)
+    if (session.protocol === tcp && flags & (flag.syn | flag.fin | flag.rst))
+      this.#follow(session, flags, sequence, fromRemote)
+    const name = batch.named?.get(row)
+    if (name && session.sni === null) {
+      session.sni = name.sni
+      session.alpn = name.alpn.length > 0 ? name.alpn : null
+      session.ja4 = name.ja4
+    }
+    return session
   }
 
   /** Lets time go on to `nowUs`: ends what was silent too long, tells what is due for an early record. */
@@ -147,13 +162,13 @@ export class SessionTable {
     else this.#due.set(second, [session])
   }
 
-  #find({ flowProtocol, flowPort }: PacketColumns, addresses: Int32Array, flow: number): Session | undefined {
+  #find({ flowProtocol, flowPort, addresses }: Batch, flow: number): Session | undefined {
     const entry = this.#tuples.find(addresses, flow * 8, flow * 8 + 4, portsOf(flowPort, flow), flowProtocol[flow]!)
     return entry < 0 ? undefined : this.#sessions[entry]
   }
 
-  #start(columns: PacketColumns, addresses: Int32Array, flow: number, timeUs: number, fromRemote: boolean): Session {
-    const { flowProtocol, flowPort } = columns
+  #start(columns: Batch, flow: number, timeUs: number, fromRemote: boolean): Session {
+    const { flowProtocol, flowPort, addresses } = columns
     const entry = this.#tuples.add(addresses, flow * 8, flow * 8 + 4, portsOf(flowPort, flow), flowProtocol[flow]!)
     const session = new Session(
       entry,
@@ -231,7 +246,7 @@ function synSequences({ packets, tcpFlags, synSequence }: PacketColumns): Uint32
   return sequences
 }
 
-function namesByRow(columns: PacketColumns): Map<number, PacketColumns['names'][number]> | null {
+function namesByRow(columns: PacketColumns): Map<number, FlowName> | null {
   return columns.names.length === 0 ? null : new Map(columns.names.map(name => [name.packet, name]))
 }
 
