@@ -1,8 +1,9 @@
 import { endianness } from 'node:os'
 import type { BatchTunnel, DnsAnswer, FlowName, PacketBatch } from './types.ts'
 
-/** Rows a batch holds at most; more would not fit the uint16 flow index. */
-export const maxBatchPackets = 8192
+/** Packets and flows a batch holds at most: 700 KB, below the megabyte that a broker takes by default. */
+export const maxBatchPackets = 16_384
+const maxBatchFlows = 8192
 
 /** Value of flow_vlan and flow_tunnel that stands for none. */
 export const none = 0xffff
@@ -31,11 +32,11 @@ export class PacketBatchBuilder {
   packets = 0
   flows = 0
   baseUs = 0
-  readonly #flowAddress = new Int32Array(maxBatchPackets * 8)
-  readonly #flowPort = new Uint16Array(maxBatchPackets * 2)
-  readonly #flowProtocol = new Uint8Array(maxBatchPackets)
-  readonly #flowVlan = new Uint16Array(maxBatchPackets)
-  readonly #flowTunnel = new Uint16Array(maxBatchPackets)
+  readonly #flowAddress = new Int32Array(maxBatchFlows * 8)
+  readonly #flowPort = new Uint16Array(maxBatchFlows * 2)
+  readonly #flowProtocol = new Uint8Array(maxBatchFlows)
+  readonly #flowVlan = new Uint16Array(maxBatchFlows)
+  readonly #flowTunnel = new Uint16Array(maxBatchFlows)
   readonly #packetFlow = new Uint16Array(maxBatchPackets)
   readonly #packetTime = new Int32Array(maxBatchPackets)
   readonly #wireLength = new Uint32Array(maxBatchPackets)
@@ -49,7 +50,9 @@ export class PacketBatchBuilder {
 
   /** Whether a packet of this time can be added: there is room, and the time fits an int32 of microseconds from the base. */
   accepts(timeUs: number): boolean {
-    return this.packets === 0 || (this.packets < maxBatchPackets && Math.abs(timeUs - this.baseUs) <= maxInt32)
+    if (this.packets === 0) return true
+    const hasRoom = this.packets < maxBatchPackets && this.flows < maxBatchFlows
+    return hasRoom && Math.abs(timeUs - this.baseUs) <= maxInt32
   }
 
   /**

@@ -6,7 +6,7 @@ import { finished } from 'node:stream/promises'
 import { InputError, ProclabelError } from '#shared/errors.ts'
 
 /** Characters gathered before they are written. */
-const chunkLength = 65_536
+const chunkLength = 262_144
 
 /**
  * Writes objects one a line to a file, or to standard output for `-`. Throws InputError for a file that cannot be made, and

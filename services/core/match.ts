@@ -87,7 +87,7 @@ export function decideUnknown(cause: UnknownCause, reason: string): Decision {
 }
 
 /** For hosts without any socket data. */
-export function noAgentDecision(facts: SessionFacts): Decision {
+export function noAgentDecision(facts: Pick<SessionFacts, 'proto'>): Decision {
   return isTcpOrUdp(facts) ? decideUnknown('no-agent', 'host has no socket data') : notTcpUdpDecision
 }
 
@@ -97,7 +97,7 @@ export const notTcpUdpDecision: Decision = Object.freeze({
   final: true,
 })
 
-export function isTcpOrUdp(facts: SessionFacts): boolean {
+export function isTcpOrUdp(facts: Pick<SessionFacts, 'proto'>): boolean {
   return facts.proto === 'tcp' || facts.proto === 'udp'
 }
 

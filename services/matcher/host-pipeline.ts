@@ -5,7 +5,7 @@ import type { HostDirectory } from '#core/host-directory.ts'
 import { HostMatcher } from '#core/host-matcher.ts'
 import { noAgentDecision } from '#core/match.ts'
 import type { OwnershipInterval } from '#core/ownership.ts'
-import { judgementOf, type Session } from '#core/session.ts'
+import { judgementOf, protocolName, type Session } from '#core/session.ts'
 import { factsOf, type SessionFacts } from '#core/session-facts.ts'
 import { SessionTable } from '#core/session-table.ts'
 import type { ServerNames } from '#core/stages/server-name.ts'
@@ -177,8 +177,10 @@ export class HostPipeline {
   }
 
   #judge(session: Session): void {
-    const facts = session.facts(this.hostId)
-    session.judge(this.#matcher?.judge(facts) ?? noAgentDecision(facts))
+    const matcher = this.#matcher
+    session.judge(
+      matcher ? matcher.judge(session.facts(this.hostId)) : noAgentDecision({ proto: protocolName(session.protocol) }),
+    )
   }
 
   /** A record while the session stays in the table; only where such records are wanted. */
