@@ -10,8 +10,8 @@ import { type DnsAnswer, directionBits, type FlowName, type PacketBatch, PacketB
 import { FlowTable } from './flow-table.ts'
 import type { FrameBlock } from './packet-source.ts'
 
-/** Flows without a packet for this time are forgotten; longer than any session's idle time. */
-const flowIdleUs = 330_000_000
+/** Flows without a packet for this time are forgotten: no name is in the making any more, and a flow that goes on is begun again. */
+const flowIdleUs = 60_000_000
 const minFlowsBeforeExpiry = 65_536
 const tickUs = 1_000_000
 
