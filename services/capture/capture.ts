@@ -118,7 +118,10 @@ export class Capture {
     const reason = this.#decoder.decode(block.data, start, end, block.linkType[i]!, packet)
     const fate = reason === 'ok' ? this.#add(packet, block.data) : reason
     if (fate === 'ok') this.#ok++
-    else this.frames[fate] = (this.frames[fate] ?? 0) + 1
+    else {
+      this.frames[fate] = (this.frames[fate] ?? 0) + 1
+      if (fate === 'unsupported-link-type') this.unsupportedLinkTypes.add(block.linkType[i]!)
+    }
   }
 
   #closeAll(): void {
