@@ -32,11 +32,13 @@ interface HostBatch {
 
 /**
  * A flow's route, kept in its entry of the flow table: whose batches its packets go to. For each of its two ends: the number
- * of the batch or `nobody`, the build of that batch in which the flow was added last, and its index there.
+ * of the batch, `nobody` or `withLow`, the build of that batch in which the flow was added last, and its index there.
  */
 const route = { low: ownWords, high: ownWords + 3 } as const
 const side = { batch: 0, generation: 1, index: 2 } as const
 const nobody = -1
+/** Of the high end: the low end is the same host's, or neither is a host's, and the packets are in its batch. */
+const withLow = -2
 const never = -1
 
 export interface CaptureOptions {
@@ -137,9 +139,9 @@ export class Capture {
     const at = flow * entryWords
     const low = entries[at + route.low]!
     const high = entries[at + route.high]!
-    if (low === nobody && high === nobody) return 'not-monitored'
-    if (low !== nobody) this.#append(this.#batches[low]!, at, route.low, packet, fromLow)
-    if (high !== nobody) this.#append(this.#batches[high]!, at, route.high, packet, !fromLow)
+    if (low < 0 && high < 0) return 'not-monitored'
+    if (low >= 0) this.#append(this.#batches[low]!, at, route.low, packet, fromLow)
+    if (high >= 0) this.#append(this.#batches[high]!, at, route.high, packet, !fromLow)
     if (data !== null && this.#names.wants(flow) && mayCarryName(packet)) {
       const name = this.#names.observe(packet, data, flow, fromLow)
       if (name) this.#record(low, high, name, fromLow)
@@ -183,9 +185,7 @@ export class Capture {
   #record(low: number, high: number, name: WireName, fromLow: boolean): void {
     const ends = [this.#batches[low], this.#batches[high]] as const
     if (name.kind === 'dns') {
-      const receiver = fromLow ? ends[1] : ends[0]
-      const unmonitored = ends[0]?.hostId === '' ? ends[0] : undefined
-      const batch = receiver ?? unmonitored
+      const batch = fromLow && high !== withLow ? ends[1] : ends[0]
       for (const { name: dnsName, address, ttlSeconds } of name.answers)
         batch?.dns.push({ packet: batch.builder.packets - 1, name: dnsName, ip: address, ttl_s: ttlSeconds })
       return
@@ -217,7 +217,7 @@ export class Capture {
     const isKept = hosts === null || keepUnmonitored
     const unmonitored = lowHost === null && highHost === null && isKept ? this.#batchOf('') : nobody
     const lowBatch = lowHost === null ? unmonitored : this.#batchOf(lowHost)
-    const highBatch = highHost === null || highHost === lowHost ? nobody : this.#batchOf(highHost)
+    const highBatch = highHost === lowHost ? withLow : highHost === null ? nobody : this.#batchOf(highHost)
     entries[at + route.low + side.batch] = lowBatch
     entries[at + route.high + side.batch] = highBatch
     if (lowBatch !== low || lowBatch === nobody) entries[at + route.low + side.generation] = never
