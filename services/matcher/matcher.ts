@@ -5,7 +5,7 @@ import { ServerNames } from '#core/stages/server-name.ts'
 import { codecs, type LabeledSession, type PacketBatch, partitionKey, type Topic } from '#schemas'
 import type { Bus, ConsumedRecord } from '#shared/bus/bus.ts'
 import { ProclabelError } from '#shared/errors.ts'
-import type { Store } from '#shared/store/store.ts'
+import type { Store, Version } from '#shared/store/store.ts'
 import { HostPipeline, type PipelineOptions, type SocketHistory } from './host-pipeline.ts'
 
 export const inputTopics = ['hosts', 'socket-snapshots', 'socket-events', 'packets'] as const
@@ -24,7 +24,7 @@ export interface MatcherOptions {
 
 interface HostWork {
   pipeline: HostPipeline
-  version: number
+  version: Version
   /** Highest sequence number seen of each source's run. */
   sequences: Map<string, number>
 }
@@ -147,7 +147,7 @@ export class Matcher {
     const work = this.#hosts.get(hostId)!
     const outbox = work.pipeline.take().map(record => toOutbox(hostId, record))
     const value = Buffer.from(JSON.stringify([...work.sequences]))
-    const put = new Map([['sequences', { value, expiresUs: Number.POSITIVE_INFINITY }]])
+    const put = new Map([['sequences', value]])
     const version = await store.save(hostId, { expectedVersion: work.version, put, outbox })
     if (version === null) {
       throw new ProclabelError('PROCLABEL_FENCED', `another matcher has written the state of host '${hostId}'`)

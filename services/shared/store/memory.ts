@@ -1,26 +1,41 @@
-import type { HostState, HostWrite, OutboxRecord, Store } from './store.ts'
+import type { HostState, HostWrite, OutboxRecord, Store, Version } from './store.ts'
 
 interface Host {
   version: number
-  fields: Map<string, { value: Uint8Array; expiresUs: number }>
+  fields: Map<string, Uint8Array>
   outbox: Map<string, OutboxRecord>
 }
 
 /** The store within one process. Nothing of it outlives the process. */
 export class MemoryStore implements Store {
+  readonly epoch = 0
   readonly #hosts = new Map<string, Host>()
+  /** The versions that writes made, for the caller who asks again. */
+  readonly #made = new WeakMap<HostWrite, number>()
 
   async load(hostId: string): Promise<HostState> {
     const { version, fields } = this.#host(hostId)
-    return { version, fields: new Map(Array.from(fields, ([name, { value }]) => [name, value])) }
+    return { version: String(version), fields: new Map(fields) }
   }
 
-  async save(hostId: string, write: HostWrite): Promise<number | null> {
+  async loadMany(hostIds: readonly string[]): Promise<Map<string, HostState>> {
+    return new Map(await Promise.all(hostIds.map(async id => [id, await this.load(id)] as const)))
+  }
+
+  async save(hostId: string, write: HostWrite): Promise<Version | null> {
     const host = this.#host(hostId)
-    if (host.version !== write.expectedVersion) return null
-    for (const [name, field] of write.put) host.fields.set(name, field)
-    for (const record of write.outbox) host.outbox.set(record.id, record)
-    return ++host.version
+    if (this.#made.get(write) === host.version) return String(host.version)
+    if (String(host.version) !== write.expectedVersion) return null
+    for (const [name, value] of write.put) {
+      if (value === null) host.fields.delete(name)
+      else host.fields.set(name, value)
+    }
+    for (const record of write.outbox) {
+      host.outbox.delete(record.id)
+      host.outbox.set(record.id, record)
+    }
+    this.#made.set(write, ++host.version)
+    return String(host.version)
   }
 
   async outbox(hostId: string): Promise<readonly OutboxRecord[]> {
@@ -30,13 +45,6 @@ export class MemoryStore implements Store {
   async acknowledge(hostId: string, ids: readonly string[]): Promise<void> {
     const { outbox } = this.#host(hostId)
     for (const id of ids) outbox.delete(id)
-  }
-
-  async expire(hostId: string, nowUs: number): Promise<number> {
-    const { fields } = this.#host(hostId)
-    const expired = [...fields].filter(([, { expiresUs }]) => expiresUs < nowUs)
-    for (const [name] of expired) fields.delete(name)
-    return expired.length
   }
 
   async close(): Promise<void> {
