@@ -1,6 +1,7 @@
-import { directionBits, type FlowName, none, type PacketColumns } from '#schemas'
+import { directionBits, type EndReason, type FlowName, none, type PacketColumns } from '#schemas'
 import { FiveTupleTable } from './five-tuple-table.ts'
 import { Session } from './session.ts'
+import { SessionRows, word } from './session-rows.ts'
 
 /** Times of design section 3, microseconds. */
 export const sessionTimes = Object.freeze({
@@ -21,7 +22,7 @@ export interface SessionListener {
   started: (session: Session) => void
   /** The session is due for a record and stays: it goes on, or it has ended and lingers (then `endReason` is set). */
   due: (session: Session) => void
-  /** The session has ended and left the table; `endReason` says how. */
+  /** The session has ended and left the table; `endReason` says how. Whoever keeps it must call its `leaveRows` now. */
   ended: (session: Session) => void
 }
 
@@ -44,6 +45,7 @@ export class SessionTable {
   /** In order of their start. */
   readonly #open = new Set<Session>()
   readonly #tuples = new FiveTupleTable()
+  readonly #rows = new SessionRows()
   /** By their number among the 5-tuples. */
   readonly #sessions: (Session | undefined)[] = []
   /** Sessions by the second in which they are looked at again; an entry whose session has another second by now is stale. */
@@ -74,33 +76,30 @@ export class SessionTable {
       named: namesByRow(columns),
     }
     for (let flow = 0, i = 0; flow < columns.flows; flow++) {
-      let session = this.#find(batch, flow)
-      for (; i < ends[flow]!; i++) session = this.#addPacket(batch, flow, rows[i]!, session)
+      let entry = this.#find(batch, flow)
+      for (; i < ends[flow]!; i++) entry = this.#addPacket(batch, flow, rows[i]!, entry)
     }
   }
 
-  /** Counts a packet into the session that its flow has so far, or into a new one; answers with the session. */
-  #addPacket(batch: Batch, flow: number, row: number, before: Session | undefined): Session {
+  /** Counts a packet into the session that its flow has so far (-1 for none), or into a new one; answers with the session's entry. */
+  #addPacket(batch: Batch, flow: number, row: number, before: number): number {
     const timeUs = batch.baseUs + batch.packetTime[row]!
     const flags = batch.tcpFlags[row]!
+    const isTcp = batch.flowProtocol[flow] === tcp
     const fromRemote = (batch.direction[row]! & directionBits.fromRemote) !== 0
     const sequence = batch.sequences[row]!
-    let session = before
-    if (session !== undefined && this.#isOver(session, timeUs, flags, sequence, fromRemote)) {
-      this.#end(session, session.endReason ?? (timeUs - session.lastUs >= this.#idleUs(session) ? 'idle' : 'reuse'))
-      session = undefined
+    let entry = before
+    if (entry >= 0 && this.#isOver(entry, isTcp, timeUs, flags, sequence, fromRemote)) {
+      const silentUs = timeUs - this.#rows.get(entry, word.lastUs)
+      this.#end(entry, this.#rows.endReason(entry) ?? (silentUs >= this.#idleUs(isTcp) ? 'idle' : 'reuse'))
+      entry = -1
     }
-    session ??= this.#start(batch, flow, timeUs, fromRemote)
-    session.addPacket(timeUs, batch.ipLength[row]!, flags, fromRemote)
-    if (session.protocol === tcp && flags & (flag.syn | flag.fin | flag.rst))
-      this.#follow(session, flags, sequence, fromRemote)
+    if (entry < 0) entry = this.#start(batch, flow, timeUs, fromRemote)
+    this.#rows.addPacket(entry, timeUs, batch.ipLength[row]!, flags, fromRemote)
+    if (isTcp && flags & (flag.syn | flag.fin | flag.rst)) this.#follow(entry, flags, sequence, fromRemote)
     const name = batch.named?.get(row)
-    if (name && session.sni === null) {
-      session.sni = name.sni
-      session.alpn = name.alpn.length > 0 ? name.alpn : null
-      session.ja4 = name.ja4
-    }
-    return session
+    if (name) this.#sessions[entry]!.nameSeen(name)
+    return entry
   }
 
   /** Lets time go on to `nowUs`: ends what was silent too long, tells what is due for an early record. */
@@ -123,60 +122,68 @@ export class SessionTable {
   finish(most: number): boolean {
     for (const session of this.#open) {
       if (most-- === 0) return true
-      this.#end(session, session.endReason ?? 'shutdown')
+      this.#end(session.entry, session.endReason ?? 'shutdown')
     }
     this.#due.clear()
     return false
   }
 
   #look(session: Session, nowUs: number): void {
-    if (nowUs >= this.#silentUs(session)) {
-      this.#end(session, session.endReason ?? 'idle')
+    const { entry } = session
+    if (nowUs >= this.#silentUs(entry, session.protocol === tcp)) {
+      this.#end(entry, session.endReason ?? 'idle')
       return
     }
-    if (nowUs >= this.#recordUs(session)) {
-      session.publishedUs = nowUs
+    if (nowUs >= this.#recordUs(entry)) {
+      this.#rows.set(entry, word.publishedUs, nowUs)
       this.#listener.due(session)
     }
     this.#schedule(session)
   }
 
   /** When the session will have been silent for too long. */
-  #silentUs(session: Session): number {
-    return session.lastUs + (session.endReason === null ? this.#idleUs(session) : this.#times.lingerUs)
+  #silentUs(entry: number, isTcp: boolean): number {
+    const hasEnded = this.#rows.get(entry, word.endReason) !== 0
+    return this.#rows.get(entry, word.lastUs) + (hasEnded ? this.#times.lingerUs : this.#idleUs(isTcp))
   }
 
   /** When the next record is due: early ones while the session goes on, one when it has ended and no packet came since. */
-  #recordUs(session: Session): number {
+  #recordUs(entry: number): number {
     const { closeUs, earlyUs, earlyIntervalUs } = this.#times
-    if (session.endReason !== null)
-      return session.publishedUs > session.lastUs ? Number.POSITIVE_INFINITY : session.lastUs + closeUs
-    return session.publishedUs === 0 ? session.firstUs + earlyUs : session.publishedUs + earlyIntervalUs
+    const publishedUs = this.#rows.get(entry, word.publishedUs)
+    if (this.#rows.get(entry, word.endReason) !== 0) {
+      const lastUs = this.#rows.get(entry, word.lastUs)
+      return publishedUs > lastUs ? Number.POSITIVE_INFINITY : lastUs + closeUs
+    }
+    return publishedUs === 0 ? this.#rows.get(entry, word.firstUs) + earlyUs : publishedUs + earlyIntervalUs
   }
 
   #schedule(session: Session): void {
-    const second = Math.floor(Math.min(this.#silentUs(session), this.#recordUs(session)) / 1e6)
+    const { entry } = session
+    const nextUs = Math.min(this.#silentUs(entry, session.protocol === tcp), this.#recordUs(entry))
+    const second = Math.floor(nextUs / 1e6)
     session.dueSecond = second
     const bucket = this.#due.get(second)
     if (bucket) bucket.push(session)
     else this.#due.set(second, [session])
   }
 
-  #find({ flowProtocol, flowPort, addresses }: Batch, flow: number): Session | undefined {
-    const entry = this.#tuples.find(addresses, flow * 8, flow * 8 + 4, portsOf(flowPort, flow), flowProtocol[flow]!)
-    return entry < 0 ? undefined : this.#sessions[entry]
+  /** The entry of a flow's session; -1 for none. */
+  #find({ flowProtocol, flowPort, addresses }: Batch, flow: number): number {
+    return this.#tuples.find(addresses, flow * 8, flow * 8 + 4, portsOf(flowPort, flow), flowProtocol[flow]!)
   }
 
-  #start(columns: Batch, flow: number, timeUs: number, fromRemote: boolean): Session {
+  #start(columns: Batch, flow: number, timeUs: number, fromRemote: boolean): number {
     const { flowProtocol, flowPort, addresses } = columns
     const entry = this.#tuples.add(addresses, flow * 8, flow * 8 + 4, portsOf(flowPort, flow), flowProtocol[flow]!)
+    this.#rows.begin(entry, timeUs)
     const session = new Session(
+      this.#rows,
       entry,
       columns.flowAddress.slice(flow * 32, flow * 32 + 32),
       columns.flowProtocol[flow]!,
       columns.flowPort[flow * 2]!,
       columns.flowPort[flow * 2 + 1]!,
-      timeUs,
       fromRemote,
     )
     if (columns.flowVlan[flow] !== none) session.vlan = columns.flowVlan[flow]!
@@ -185,41 +192,50 @@ export class SessionTable {
     this.#sessions[entry] = session
     this.#schedule(session)
     this.#listener.started(session)
-    return session
+    return entry
   }
 
-  #end(session: Session, reason: NonNullable<Session['endReason']>): void {
-    session.endReason = reason
+  #end(entry: number, reason: EndReason): void {
+    const session = this.#sessions[entry]!
+    this.#rows.end(entry, reason)
     this.#open.delete(session)
-    this.#tuples.remove(session.entry)
-    this.#sessions[session.entry] = undefined
+    this.#tuples.remove(entry)
+    this.#sessions[entry] = undefined
     this.#listener.ended(session)
   }
 
   /** Whether this packet no longer belongs to the session: silence, or a connection opened anew on the same 5-tuple. */
-  #isOver(session: Session, timeUs: number, flags: number, sequence: number, fromRemote: boolean): boolean {
-    if (timeUs >= this.#silentUs(session)) return true
-    if ((flags & (flag.syn | flag.ack)) !== flag.syn || session.protocol !== tcp) return false
-    const earlier = fromRemote ? session.synIn : session.synOut
-    return earlier === sequence ? false : earlier >= 0 || session.endReason !== null
+  #isOver(
+    entry: number,
+    isTcp: boolean,
+    timeUs: number,
+    flags: number,
+    sequence: number,
+    fromRemote: boolean,
+  ): boolean {
+    if (timeUs >= this.#silentUs(entry, isTcp)) return true
+    if ((flags & (flag.syn | flag.ack)) !== flag.syn || !isTcp) return false
+    const earlier = this.#rows.get(entry, fromRemote ? word.synIn : word.synOut)
+    return earlier === sequence ? false : earlier >= 0 || this.#rows.get(entry, word.endReason) !== 0
   }
 
-  #follow(session: Session, flags: number, sequence: number, fromRemote: boolean): void {
+  #follow(entry: number, flags: number, sequence: number, fromRemote: boolean): void {
+    const rows = this.#rows
+    const session = this.#sessions[entry]!
     if (flags & flag.syn) {
-      if (fromRemote) session.synIn = sequence
-      else session.synOut = sequence
+      rows.set(entry, fromRemote ? word.synIn : word.synOut, sequence)
       session.openedBy(fromRemote === ((flags & flag.ack) !== 0))
     }
-    if (flags & flag.fin) session.finished |= fromRemote ? 2 : 1
-    if (session.endReason !== null) return
-    if (flags & flag.rst) session.endReason = 'rst'
-    else if (session.finished === 3) session.endReason = 'fin'
+    if (flags & flag.fin) rows.set(entry, word.finished, rows.get(entry, word.finished) | (fromRemote ? 2 : 1))
+    if (rows.get(entry, word.endReason) !== 0) return
+    if (flags & flag.rst) rows.end(entry, 'rst')
+    else if (rows.get(entry, word.finished) === 3) rows.end(entry, 'fin')
     else return
     this.#schedule(session)
   }
 
-  #idleUs(session: Session): number {
-    return session.protocol === tcp ? this.#times.tcpIdleUs : this.#times.otherIdleUs
+  #idleUs(isTcp: boolean): number {
+    return isTcp ? this.#times.tcpIdleUs : this.#times.otherIdleUs
   }
 }
 

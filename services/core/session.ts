@@ -1,12 +1,10 @@
-import type { DirectionEvidence, EndReason, LabeledSession, SessionState } from '#schemas'
+import type { DirectionEvidence, EndReason, FlowName, LabeledSession, SessionState } from '#schemas'
 import { addressText } from './address.ts'
 import { communityId } from './community-id.ts'
 import type { Decision } from './match.ts'
 import type { SessionFacts } from './session-facts.ts'
 import { sessionId } from './session-id.ts'
-
-/** Packets of a session whose length, direction and gap are kept. */
-export const spltPackets = 32
+import { type SessionRows, word } from './session-rows.ts'
 
 const protocolNames: Record<number, string> = { 1: 'icmp', 6: 'tcp', 17: 'udp' }
 
@@ -33,29 +31,17 @@ export const judgementOf = (decision: Decision): Judgement => ({
 export class Session {
   /** Its number in the host's session table. */
   readonly entry: number
+  /** Where its counts are. */
+  #rows: SessionRows
+  #row: number
   /** Local and remote address, 16 bytes each. */
   readonly addresses: Uint8Array
   readonly protocol: number
   localPort: number
   remotePort: number
-  /** Microseconds since the epoch, capture clock. `firstSeenUs` is the first packet observed; a packet out of order may be earlier. */
-  readonly firstSeenUs: number
-  firstUs: number
-  lastUs: number
-  packetsOut = 0
-  packetsIn = 0
-  bytesOut = 0
-  bytesIn = 0
-  tcpFlags = 0
-  /** Which ends sent FIN: bit 0 local, bit 1 remote. */
-  finished = 0
-  /** Initial sequence number of each end's SYN; -1 before one is seen. */
-  synOut = -1
-  synIn = -1
   direction: 'out' | 'in'
   directionBy: DirectionEvidence
   readonly firstFromRemote: boolean
-  endReason: EndReason | null = null
   vlan = -1
   tunnel: LabeledSession['tunnel'] = null
   sni: string | null = null
@@ -64,9 +50,6 @@ export class Session {
   dnsName: string | null = null
   peerSessionId: string | null = null
   captureGap = false
-  /** Of each of the first packets: IP bytes, negative from the remote end, then microseconds since the packet before. */
-  readonly #splt: number[] = []
-  #previousUs = Number.NaN
   /** Known once asked for. */
   #id: string | null = null
   judgement: Judgement | null = null
@@ -76,48 +59,51 @@ export class Session {
   revision = 0
   /** Second in which the session table looks at it again. */
   dueSecond = 0
-  /** When it was last published as open, capture clock; 0 before. */
-  publishedUs = 0
 
   constructor(
+    rows: SessionRows,
     entry: number,
     addresses: Uint8Array,
     protocol: number,
     localPort: number,
     remotePort: number,
-    firstUs: number,
     firstFromRemote: boolean,
   ) {
+    this.#rows = rows
+    this.#row = entry
     this.entry = entry
     this.addresses = addresses
     this.protocol = protocol
     this.localPort = localPort
     this.remotePort = remotePort
-    this.firstSeenUs = firstUs
-    this.firstUs = firstUs
-    this.lastUs = firstUs
     this.firstFromRemote = firstFromRemote
     const byPort = serverByPort(localPort, remotePort, protocol)
     this.directionBy = byPort === null ? 'first_packet' : 'port'
     this.direction = (byPort === null ? firstFromRemote : byPort === 'local') ? 'in' : 'out'
   }
 
-  addPacket(timeUs: number, ipLength: number, tcpFlags: number, fromRemote: boolean): void {
-    if (this.#splt.length < 2 * spltPackets) {
-      const isFirst = this.#splt.length === 0
-      this.#splt.push(fromRemote ? -ipLength : ipLength, isFirst ? 0 : timeUs - this.#previousUs)
-      this.#previousUs = timeUs
-    }
-    if (timeUs > this.lastUs) this.lastUs = timeUs
-    else if (timeUs < this.firstUs) this.firstUs = timeUs
-    if (fromRemote) {
-      this.packetsIn++
-      this.bytesIn += ipLength
-    } else {
-      this.packetsOut++
-      this.bytesOut += ipLength
-    }
-    this.tcpFlags |= tcpFlags
+  /** Takes the counts out of the table's rows, where another session's will come. */
+  leaveRows(): void {
+    this.#rows = this.#rows.copyOf(this.#row)
+    this.#row = 0
+  }
+
+  /** Microseconds since the epoch, capture clock. */
+  get firstUs(): number {
+    return this.#rows.get(this.#row, word.firstUs)
+  }
+
+  get lastUs(): number {
+    return this.#rows.get(this.#row, word.lastUs)
+  }
+
+  /** The first packet observed; one that came out of order may be earlier. */
+  get firstSeenUs(): number {
+    return this.#rows.get(this.#row, word.firstSeenUs)
+  }
+
+  get endReason(): EndReason | null {
+    return this.#rows.endReason(this.#row)
   }
 
   /** A SYN or SYN-ACK tells who opened the session, whatever was guessed before. */
@@ -126,16 +112,20 @@ export class Session {
     this.directionBy = 'syn'
   }
 
+  /** The first name counts. */
+  nameSeen({ sni, alpn, ja4 }: FlowName): void {
+    if (this.sni !== null) return
+    this.sni = sni
+    this.alpn = alpn.length > 0 ? alpn : null
+    this.ja4 = ja4
+  }
+
   /** Takes a judgement over; a socket's direction counts unless a SYN told it. */
   judge(decision: Decision): void {
     this.judgement = judgementOf(decision)
     if (decision.direction === null || this.directionBy === 'syn') return
     this.direction = decision.direction.direction
     this.directionBy = decision.direction.by
-  }
-
-  get synSeen(): boolean {
-    return this.synOut >= 0 || this.synIn >= 0
   }
 
   get localIp(): string {
@@ -158,6 +148,8 @@ export class Session {
   }
 
   facts(hostId: string): SessionFacts {
+    const rows = this.#rows
+    const row = this.#row
     return {
       sessionId: this.#ownId(hostId),
       proto: protocolName(this.protocol),
@@ -169,10 +161,10 @@ export class Session {
       lastUs: this.lastUs,
       direction: this.direction,
       directionBy: this.directionBy,
-      synSeen: this.synSeen,
-      packetsOut: this.packetsOut,
-      packetsIn: this.packetsIn,
-      tcpFlags: this.tcpFlags,
+      synSeen: rows.get(row, word.synOut) >= 0 || rows.get(row, word.synIn) >= 0,
+      packetsOut: rows.get(row, word.packetsOut),
+      packetsIn: rows.get(row, word.packetsIn),
+      tcpFlags: rows.get(row, word.tcpFlags),
       sni: this.sni,
       ja4: this.ja4,
       captureGap: this.captureGap,
@@ -184,6 +176,12 @@ export class Session {
     const bare = hostId === ''
     const swap = bare && this.direction === 'in'
     const { judgement, localIp, remoteIp } = this
+    const rows = this.#rows
+    const row = this.#row
+    const packetsOut = rows.get(row, word.packetsOut)
+    const packetsIn = rows.get(row, word.packetsIn)
+    const bytesOut = rows.get(row, word.bytesOut)
+    const bytesIn = rows.get(row, word.bytesIn)
     if (judgement === null) throw new Error('a session is published only once it has been judged')
     return {
       session_id: this.#ownId(hostId),
@@ -199,11 +197,11 @@ export class Session {
       direction_by: this.directionBy,
       first_us: this.firstUs,
       last_us: this.lastUs,
-      packets_out: swap ? this.packetsIn : this.packetsOut,
-      packets_in: swap ? this.packetsOut : this.packetsIn,
-      bytes_out: swap ? this.bytesIn : this.bytesOut,
-      bytes_in: swap ? this.bytesOut : this.bytesIn,
-      tcp_flags: this.tcpFlags,
+      packets_out: swap ? packetsIn : packetsOut,
+      packets_in: swap ? packetsOut : packetsIn,
+      bytes_out: swap ? bytesIn : bytesOut,
+      bytes_in: swap ? bytesOut : bytesIn,
+      tcp_flags: rows.get(row, word.tcpFlags),
       end_reason: state === 'open' ? null : this.endReason,
       community_id: this.#communityId(),
       vlan: this.vlan < 0 ? null : this.vlan,
@@ -223,7 +221,7 @@ export class Session {
       peer_session_id: this.peerSessionId,
       capture_gap: this.captureGap,
       truncated_start: false,
-      splt: this.#spltEntries(swap),
+      splt: rows.splt(row, swap),
     }
   }
 
@@ -231,17 +229,11 @@ export class Session {
   isToldBy({ state, packets_out, packets_in, label, label_final }: LabeledSession): boolean {
     return (
       state === 'closed' &&
-      packets_out + packets_in === this.packetsOut + this.packetsIn &&
+      packets_out + packets_in ===
+        this.#rows.get(this.#row, word.packetsOut) + this.#rows.get(this.#row, word.packetsIn) &&
       label_final === this.judgement?.label_final &&
       JSON.stringify(label) === JSON.stringify(this.judgement.label)
     )
-  }
-
-  #spltEntries(swap: boolean): LabeledSession['splt'] {
-    const splt = this.#splt
-    const entries: LabeledSession['splt'] = []
-    for (let i = 0; i < splt.length; i += 2) entries.push({ len: swap ? -splt[i]! : splt[i]!, gap_us: splt[i + 1]! })
-    return entries
   }
 
   #communityId(): string {

@@ -193,8 +193,10 @@ export class HostPipeline {
 
   #ended(session: Session): void {
     if (this.hostId === '') this.#judge(session)
-    if (session.judgement === null) this.#waiting.add(session)
-    else this.#close(session)
+    if (session.judgement === null) {
+      session.leaveRows()
+      this.#waiting.add(session)
+    } else this.#close(session)
   }
 
   #close(session: Session): void {

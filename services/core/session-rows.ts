@@ -1,0 +1,133 @@
+import type { EndReason, LabeledSession } from '#schemas'
+
+/** Packets of a session whose length, direction and gap are kept. */
+export const spltPackets = 32
+
+/** A row's eight-byte words: these numbers, those of every packet first, then two 32-bit integers for each of the first packets. */
+export const word = Object.freeze({
+  lastUs: 0,
+  endReason: 1,
+  packetsOut: 2,
+  packetsIn: 3,
+  bytesOut: 4,
+  bytesIn: 5,
+  tcpFlags: 6,
+  spltCount: 7,
+  spltUs: 8,
+  firstUs: 9,
+  firstSeenUs: 10,
+  publishedUs: 11,
+  synOut: 12,
+  synIn: 13,
+  finished: 14,
+})
+export type Word = (typeof word)[keyof typeof word]
+const spltWord = 16
+const rowWords = spltWord + spltPackets
+const rowsAChunk = 1024
+
+/** By their number in a row; 0 is a session that goes on. */
+const endReasons: readonly (EndReason | null)[] = [null, 'fin', 'rst', 'idle', 'reuse', 'shutdown']
+const farthestGapUs = 2 ** 31 - 1
+
+interface Chunk {
+  words: Float64Array
+  /** The same memory. */
+  integers: Int32Array
+}
+
+/**
+ * What is counted of sessions packet by packet, a row each, in a few large arrays: what a packet changes lies together, and
+ * the garbage collector has nothing to look at. Times are microseconds since the epoch, capture clock.
+ */
+export class SessionRows {
+  readonly #chunks: Chunk[] = []
+  readonly #rowsAChunk: number
+
+  constructor(rows = rowsAChunk) {
+    this.#rowsAChunk = rows
+  }
+
+  begin(row: number, firstUs: number): void {
+    const { words } = this.#chunk(row)
+    const at = this.#at(row)
+    words.fill(0, at, at + spltWord)
+    words[at + word.firstSeenUs] = firstUs
+    words[at + word.firstUs] = firstUs
+    words[at + word.lastUs] = firstUs
+    words[at + word.synOut] = -1
+    words[at + word.synIn] = -1
+  }
+
+  /** One row alone, apart from the others. */
+  copyOf(row: number): SessionRows {
+    const copy = new SessionRows(1)
+    const at = this.#at(row)
+    copy.#chunk(0).words.set(this.#chunk(row).words.subarray(at, at + rowWords))
+    return copy
+  }
+
+  addPacket(row: number, timeUs: number, ipLength: number, tcpFlags: number, fromRemote: boolean): void {
+    const { words, integers } = this.#chunk(row)
+    const at = this.#at(row)
+    const n = words[at + word.spltCount]!
+    if (n < spltPackets) {
+      const gapUs = n === 0 ? 0 : timeUs - words[at + word.spltUs]!
+      const entry = (at + spltWord + n) * 2
+      integers[entry] = fromRemote ? -ipLength : ipLength
+      integers[entry + 1] = Math.max(-farthestGapUs, Math.min(gapUs, farthestGapUs))
+      words[at + word.spltUs] = timeUs
+      words[at + word.spltCount] = n + 1
+    }
+    if (timeUs > words[at + word.lastUs]!) words[at + word.lastUs] = timeUs
+    else if (timeUs < words[at + word.firstUs]!) words[at + word.firstUs] = timeUs
+    const side = fromRemote ? 1 : 0
+    words[at + word.packetsOut + side]! += 1
+    words[at + word.bytesOut + side]! += ipLength
+    words[at + word.tcpFlags]! |= tcpFlags
+  }
+
+  get(row: number, index: Word): number {
+    return this.#chunk(row).words[this.#at(row) + index]!
+  }
+
+  set(row: number, index: Word, value: number): void {
+    this.#chunk(row).words[this.#at(row) + index] = value
+  }
+
+  endReason(row: number): EndReason | null {
+    return endReasons[this.get(row, word.endReason)]!
+  }
+
+  end(row: number, reason: EndReason): void {
+    this.set(row, word.endReason, endReasons.indexOf(reason))
+  }
+
+  /** The first packets; `swap` looks at them from the remote end. */
+  splt(row: number, swap: boolean): LabeledSession['splt'] {
+    const { words, integers } = this.#chunk(row)
+    const at = this.#at(row)
+    const entries: LabeledSession['splt'] = []
+    const first = (at + spltWord) * 2
+    const end = first + 2 * words[at + word.spltCount]!
+    for (let i = first; i < end; i += 2) {
+      const length = integers[i]!
+      entries.push({ len: swap ? -length : length, gap_us: integers[i + 1]! })
+    }
+    return entries
+  }
+
+  #chunk(row: number): Chunk {
+    const number = (row / this.#rowsAChunk) | 0
+    const chunk = this.#chunks[number]
+    if (chunk !== undefined) return chunk
+    const words = new Float64Array(this.#rowsAChunk * rowWords)
+    this.#chunks[number] = { words, integers: new Int32Array(words.buffer) }
+    return this.#chunks[number]
+  }
+
+  /** First word of a row in its chunk. */
+  #at(row: number): number {
+    return (row % this.#rowsAChunk) * rowWords
+  }
+}
