@@ -1,0 +1,139 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Cluster, Redis } from 'ioredis'
+import { ProclabelError } from '../errors.ts'
+import type { RedisOptions } from './redis-settings.ts'
+
+const retryDelayMs = 50
+/** What Redis says when asking again does not help: wrong password, missing permission, wrong use. */
+const hopeless = /^(WRONGPASS|NOAUTH|NOPERM|WRONGTYPE|CROSSSLOT|ERR(?! max number of clients))\b/
+
+/**
+ * A connection to one Redis or to a cluster, for calls that may safely be made twice. A call waits for a Redis that is away
+ * for half of `timeoutMs`, and for an answer for the other half; nothing is queued meanwhile.
+ */
+export class RedisConnection {
+  readonly client: Redis | Cluster
+  readonly #timeoutMs: number
+  readonly #where: string
+  #epoch = 0
+  #closing = false
+  /** What the connection last failed of: more telling than that it is closed. */
+  #lastProblem = ''
+
+  constructor(options: RedisOptions) {
+    this.#timeoutMs = options.timeoutMs
+    this.#where = options.nodes.map(({ host, port }) => `${host}:${port}`).join(', ')
+    this.client = options.cluster ? this.#cluster(options) : this.#single(options)
+    this.client.on('error', error => this.#notice(error))
+  }
+
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  /** Makes a call, again and again while that may help and time allows; throws PROCLABEL_STORE. */
+  async call<T>(ask: () => Promise<T>): Promise<T> {
+    const until = Date.now() + this.#timeoutMs / 2
+    for (;;) {
+      try {
+        return await ask()
+      } catch (error) {
+        const { message } = error as Error
+        const isHopeless = this.#closing || hopeless.test(message) || hopeless.test(this.#lastProblem)
+        if (isHopeless || Date.now() >= until) throw this.#problem(message, !isHopeless)
+      }
+      await sleep(retryDelayMs)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true
+    const ended = new Promise(resolve => this.client.once('end', resolve))
+    if (this.client.status === 'end') return
+    this.client.disconnect()
+    await ended
+  }
+
+  /** Only the message of what ioredis threw goes on: the error also holds the arguments, at login the password. */
+  #problem(message: string, retryable: boolean): ProclabelError {
+    const because = this.#lastProblem || message
+    return new ProclabelError('PROCLABEL_STORE', `Redis at ${this.#where}: ${because}`, { retryable })
+  }
+
+  #notice(error: Error): void {
+    const { code, message } = error as NodeJS.ErrnoException
+    this.#lastProblem = message || (code ?? '')
+  }
+
+  #lost(): void {
+    if (!this.#closing) this.#epoch++
+  }
+
+  /** From ready to closed: whether what comes back is the same server with the same data is not known. */
+  #watch(redis: Redis): void {
+    let ready = false
+    redis.on('ready', () => {
+      ready = true
+      this.#lastProblem = ''
+    })
+    redis.on('close', () => {
+      if (ready && !redis.options.readOnly) this.#lost()
+      ready = false
+    })
+  }
+
+  #single(options: RedisOptions): Redis {
+    const redis = new Redis({
+      ...options.nodes[0]!,
+      ...this.#common(options),
+      retryStrategy: attempt => Math.min(retryDelayMs * 2 ** attempt, 1000),
+      maxRetriesPerRequest: 1,
+      enableOfflineQueue: false,
+    })
+    this.#watch(redis)
+    return redis
+  }
+
+  #cluster(options: RedisOptions): Cluster {
+    const cluster = new Cluster([...options.nodes], {
+      redisOptions: this.#common(options),
+      clusterRetryStrategy: attempt => Math.min(retryDelayMs * 2 ** attempt, 1000),
+      slotsRefreshTimeout: options.timeoutMs / 4,
+      enableOfflineQueue: false,
+    })
+    cluster.on('+node', (redis: Redis) => this.#watch(redis))
+    cluster.on('node error', (error: Error) => this.#notice(error))
+    let owners = ''
+    cluster.on('refresh', () => {
+      const now = ownersOf(cluster.slots)
+      if (owners !== '' && now !== owners) this.#lost()
+      owners = now
+    })
+    return cluster
+  }
+
+  #common({ username, password, tls, timeoutMs }: RedisOptions) {
+    return {
+      ...(username !== null && { username }),
+      ...(password !== null && { password }),
+      ...(tls !== null && { tls }),
+      commandTimeout: timeoutMs / 2,
+      connectTimeout: timeoutMs / 2,
+      // Without it a server that vanished without a word is waited for until TCP gives up, a quarter of an hour.
+      socketTimeout: timeoutMs / 2,
+      connectionName: 'proclabel',
+    }
+  }
+}
+
+/** The master of each range of slots, as one text. */
+function ownersOf(slots: readonly (readonly string[] | undefined)[]): string {
+  const ranges: string[] = []
+  let last: string | undefined
+  for (const [slot, nodes] of slots.entries()) {
+    const master = nodes?.[0]
+    if (master !== last) ranges.push(`${slot} ${master}`)
+    last = master
+  }
+  return ranges.join(',')
+}

@@ -1,0 +1,33 @@
+import { after, before, suite } from 'node:test'
+import { storeContract } from './contract.ts'
+import { RedisStore } from './redis.ts'
+import { type RedisServer, skipWithoutRedis, startCluster, startRedis } from './redis-server.ts'
+import { compileRedisSettings } from './redis-settings.ts'
+
+const urlOf = ({ port }: RedisServer) => `redis://127.0.0.1:${port}`
+
+suite('one Redis', { skip: skipWithoutRedis }, () => {
+  let server: RedisServer
+  before(async () => {
+    server = await startRedis()
+  })
+  after(() => server?.stop())
+
+  storeContract('Redis', async () => {
+    server.cli('flushall')
+    return new RedisStore(compileRedisSettings({ redisUrl: [urlOf(server)] }))
+  })
+})
+
+suite('Redis Cluster of 6 nodes', { skip: skipWithoutRedis }, () => {
+  let nodes: RedisServer[] = []
+  before(async () => {
+    nodes = await startCluster()
+  })
+  after(() => Promise.all(nodes.map(node => node.stop())))
+
+  storeContract('Redis Cluster', async () => {
+    for (const master of nodes.slice(0, 3)) master.cli('flushall')
+    return new RedisStore(compileRedisSettings({ redisUrl: [urlOf(nodes[5]!)], redisCluster: true }))
+  })
+})
