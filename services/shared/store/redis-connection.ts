@@ -8,8 +8,9 @@ const retryDelayMs = 50
 const hopeless = /^(WRONGPASS|NOAUTH|NOPERM|WRONGTYPE|CROSSSLOT|ERR(?! max number of clients))\b/
 
 /**
- * A connection to one Redis or to a cluster, for calls that may safely be made twice. A call waits for a Redis that is away
- * for half of `timeoutMs`, and for an answer for the other half; nothing is queued meanwhile.
+ * A connection to one Redis or to a cluster, for calls that may safely be made twice. An attempt gets a quarter of
+ * `timeoutMs`, and the last begins before the last quarter: time for a server that hangs to be replaced by another. While
+ * Redis is away nothing is queued.
  */
 export class RedisConnection {
   readonly client: Redis | Cluster
@@ -33,7 +34,7 @@ export class RedisConnection {
 
   /** Makes a call, again and again while that may help and time allows; throws PROCLABEL_STORE. */
   async call<T>(ask: () => Promise<T>): Promise<T> {
-    const until = Date.now() + this.#timeoutMs / 2
+    const until = Date.now() + (this.#timeoutMs * 3) / 4
     for (;;) {
       try {
         return await ask()
@@ -46,12 +47,10 @@ export class RedisConnection {
     }
   }
 
-  async close(): Promise<void> {
+  /** Calls under way throw. */
+  close(): void {
     this.#closing = true
-    const ended = new Promise(resolve => this.client.once('end', resolve))
-    if (this.client.status === 'end') return
     this.client.disconnect()
-    await ended
   }
 
   /** Only the message of what ioredis threw goes on: the error also holds the arguments, at login the password. */
@@ -117,10 +116,10 @@ export class RedisConnection {
       ...(username !== null && { username }),
       ...(password !== null && { password }),
       ...(tls !== null && { tls }),
-      commandTimeout: timeoutMs / 2,
-      connectTimeout: timeoutMs / 2,
+      commandTimeout: timeoutMs / 4,
+      connectTimeout: timeoutMs / 4,
       // Without it a server that vanished without a word is waited for until TCP gives up, a quarter of an hour.
-      socketTimeout: timeoutMs / 2,
+      socketTimeout: timeoutMs / 4,
       connectionName: 'proclabel',
     }
   }

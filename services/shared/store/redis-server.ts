@@ -44,15 +44,15 @@ export async function startRedis(args: readonly string[] = [], cliArgs: readonly
     execFileSync('redis-cli', ['-p', `${port}`, ...cliArgs, ...words], { encoding: 'utf8', timeout: 10_000 }).trim()
 
   const start = async () => {
-    const child = spawn('redis-server', [...common, ...ports, ...own], { stdio: ['ignore', 'pipe', 'inherit'] })
+    // It dies with the test, however the test dies.
+    const command = ['--pdeathsig', 'KILL', 'redis-server', ...common, ...ports, ...own]
+    const child = spawn('setpriv', command, { stdio: ['ignore', 'pipe', 'inherit'] })
     let output = ''
     child.stdout.on('data', chunk => {
       output += chunk
     })
     const ended = new Promise<void>(resolve => child.once('close', () => resolve()))
     const kill = () => child.kill('SIGKILL')
-    process.once('exit', kill)
-    void ended.then(() => process.removeListener('exit', kill))
     const until = Date.now() + startsWithinMs
     while (
       spawnSync('redis-cli', ['-p', `${port}`, ...cliArgs, 'ping'])

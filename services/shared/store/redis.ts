@@ -70,8 +70,8 @@ export class RedisStore implements Store {
     await this.#connection.call(() => client.hdel(keysOf(hostId).outbox, ...ids))
   }
 
-  close(): Promise<void> {
-    return this.#connection.close()
+  async close(): Promise<void> {
+    this.#connection.close()
   }
 }
 
