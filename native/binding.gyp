@@ -2,7 +2,24 @@
   "targets": [
     {
       "target_name": "proclabel",
-      "sources": ["src/binding.cc"],
+      "sources": [
+        "src/binding.cc",
+        "src/packet/batch_builder.cc",
+        "src/packet/capture.cc",
+        "src/packet/ethernet.cc",
+        "src/packet/flow_table.cc",
+        "src/packet/fragments.cc",
+        "src/packet/frame_decoder.cc",
+        "src/packet/gre.cc",
+        "src/packet/host_table.cc",
+        "src/packet/ip.cc",
+        "src/packet/link.cc",
+        "src/packet/mpls.cc",
+        "src/packet/name_filter.cc",
+        "src/packet/ppp.cc",
+        "src/packet/transport.cc",
+        "src/packet/udp_tunnels.cc"
+      ],
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")", "src"],
       "defines": ["NAPI_VERSION=9", "NAPI_CPP_EXCEPTIONS"],
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti"],

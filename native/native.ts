@@ -5,6 +5,8 @@
 export interface NativeAddon {
   /** Throws an Error with the system's `code` (EPERM, ENOENT…) where the socket table cannot be read. */
   openSocketSource: () => NativeSocketSource
+  /** `keepUnmonitored`: packets that concern no monitored host are reported too, as host 0. */
+  openCapture: (keepUnmonitored: boolean) => NativeCapture
 }
 
 /** One reader of the socket table; not to be shared between threads. */
@@ -58,4 +60,80 @@ export interface NativeProcess {
   parentPid: number | null
   services: string[]
   containerId: string | null
+}
+
+/**
+ * Frames in, per-host packet batches out; not to be shared between threads. It behaves as services/capture/capture.ts does,
+ * except that the names on the wire are left to the caller: it says which packets may carry one. Hosts are numbers, from 1.
+ */
+export interface NativeCapture {
+  /**
+   * Which address was whose, and when: 16 bytes each (IPv4 as v4-mapped), microseconds since the epoch (infinite for an
+   * open span), host number; one entry a span. In place of what was set before; every flow is routed anew.
+   */
+  setHosts: (address: Uint8Array, sinceUs: Float64Array, untilUs: Float64Array, host: Int32Array) => void
+  /**
+   * Takes the first `count` frames of these columns (FrameBlock of services/capture/packet-source.ts), which stay the
+   * caller's. `settled`: for flows of earlier candidates, what WireNames knows of them now, five words each: flow; bits
+   * (1 decided, 4 and 8 the next sequence number is known, low end's, high end's); looked; next of the low end, of the high
+   * end. A flow that is not handed back stays the caller's to look at.
+   */
+  add: (
+    data: Uint8Array,
+    offset: Int32Array,
+    captured: Int32Array,
+    wireLength: Int32Array,
+    timeUs: Float64Array,
+    linkType: Uint16Array,
+    count: number,
+    settled: Uint32Array | null,
+  ) => NativeCaptured
+  /** Time goes on without packets: closes every batch. */
+  tick: (nowUs: number) => NativeCaptured
+  /** Closes every batch; one without packets is the host's tick. */
+  flush: () => NativeCaptured
+  frames: () => NativeFrameCounts
+}
+
+export interface NativeCaptured {
+  /** Capture time so far, microseconds since the epoch; null before the first packet. */
+  nowUs: number | null
+  /** A second of capture time is over, and every batch is closed. */
+  ticked: boolean
+  batches: NativeBatch[]
+  /** Packets that may tell a name, in order, `candidateWords` words each (see services/capture/native-names.ts); null for none. */
+  candidates: Int32Array | null
+  /** Flows of earlier candidates that are gone: their numbers may be given to others from now on. Null for none. */
+  forgotten: Uint32Array | null
+}
+
+/** A finished batch; columns and their order are those of schemas/packet-batch.avsc. */
+export interface NativeBatch {
+  host: number
+  /** From 0 for each host, without gaps. */
+  seq: number
+  /** Microseconds since the epoch; baseUs has no meaning without packets. */
+  baseUs: number
+  untilUs: number
+  flows: number
+  packets: number
+  syns: number
+  /** All columns, back to back; the caller's own. */
+  columns: Uint8Array
+  tunnels: NativeTunnel[]
+}
+
+export interface NativeTunnel {
+  /** Place in `tunnelKinds` of services/capture/native-capture.ts. */
+  kind: number
+  /** 32 bytes: source and destination, IPv4 as v4-mapped. */
+  addresses: Uint8Array
+  id: number | null
+}
+
+export interface NativeFrameCounts {
+  /** How many frames had each fate, by its place in `frameFates` of services/capture/native-capture.ts. */
+  fates: Float64Array
+  /** LINKTYPE_ values of the frames that were `unsupported-link-type`. */
+  unsupportedLinkTypes: number[]
 }

@@ -1,14 +1,20 @@
 /** Converts, and nothing else: the functions of native.ts in the same order. The only file that knows Node. */
 #include <napi.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <memory>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
+#include "packet/capture.hh"
 #include "socket_source.hh"
 
 namespace {
 
+namespace packet = proclabel::packet;
 using proclabel::Poll;
 using proclabel::Process;
 using proclabel::Socket;
@@ -128,11 +134,154 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
   std::unique_ptr<proclabel::SocketSource> source_;
 };
 
+/** The elements of a typed array, without a copy; valid until the call into C++ returns. */
+template <typename T>
+std::span<const T> elements(const Napi::Value& value) {
+  const auto array = value.As<Napi::TypedArrayOf<T>>();
+  return {array.Data(), array.ElementLength()};
+}
+
+Napi::Object to_tunnel(Napi::Env env, const packet::Tunnel& tunnel) {
+  auto addresses = Napi::Uint8Array::New(env, 32);
+  std::memcpy(addresses.Data(), &tunnel.source, 16);
+  std::memcpy(addresses.Data() + 16, &tunnel.destination, 16);
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("kind", static_cast<double>(tunnel.kind));
+  object.Set("addresses", addresses);
+  object.Set("id", tunnel.id < 0 ? env.Null() : Napi::Number::New(env, static_cast<double>(tunnel.id)));
+  return object;
+}
+
+/** The columns' memory goes over to JavaScript as it is. */
+Napi::Object to_batch(Napi::Env env, packet::ClosedBatch& batch) {
+  packet::Batch& content = batch.content;
+  Napi::Array tunnels = Napi::Array::New(env, content.tunnels.size());
+  for (uint32_t i = 0; i < content.tunnels.size(); i++) tunnels[i] = to_tunnel(env, content.tunnels[i]);
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("host", batch.host);
+  object.Set("seq", batch.seq);
+  object.Set("baseUs", content.base_us);
+  object.Set("untilUs", batch.until_us);
+  object.Set("flows", static_cast<double>(content.flows));
+  object.Set("packets", static_cast<double>(content.packets));
+  object.Set("syns", static_cast<double>(content.syns));
+  const auto release = [](Napi::Env, uint8_t* memory) { delete[] memory; };
+  object.Set("columns", Napi::Buffer<uint8_t>::New(env, content.memory.get(), content.size, release));
+  content.memory.release();
+  object.Set("tunnels", tunnels);
+  return object;
+}
+
+Napi::Value to_captured(Napi::Env env, packet::Captured& captured, double now_us) {
+  Napi::Array batches = Napi::Array::New(env, captured.batches.size());
+  for (uint32_t i = 0; i < captured.batches.size(); i++) batches[i] = to_batch(env, captured.batches[i]);
+  Napi::Value candidates = env.Null();
+  if (!captured.candidates.empty()) {
+    const size_t bytes = captured.candidates.size() * sizeof(packet::Candidate);
+    auto words = Napi::Int32Array::New(env, bytes / sizeof(int32_t));
+    std::memcpy(words.Data(), captured.candidates.data(), bytes);
+    candidates = words;
+  }
+  Napi::Value forgotten = env.Null();
+  if (!captured.forgotten.empty()) {
+    auto flows = Napi::Uint32Array::New(env, captured.forgotten.size());
+    std::copy(captured.forgotten.begin(), captured.forgotten.end(), flows.Data());
+    forgotten = flows;
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("nowUs", std::isnan(now_us) ? env.Null() : Napi::Number::New(env, now_us));
+  object.Set("ticked", captured.ticked);
+  object.Set("batches", batches);
+  object.Set("candidates", candidates);
+  object.Set("forgotten", forgotten);
+  return object;
+}
+
+class Capture : public Napi::ObjectWrap<Capture> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "NativeCapture",
+                       {InstanceMethod<&Capture::set_hosts>("setHosts"), InstanceMethod<&Capture::add>("add"),
+                        InstanceMethod<&Capture::tick>("tick"), InstanceMethod<&Capture::flush>("flush"),
+                        InstanceMethod<&Capture::frames>("frames")});
+  }
+
+  explicit Capture(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<Capture>(info), capture_(info[0].As<Napi::Boolean>()) {}
+
+ private:
+  void set_hosts(const Napi::CallbackInfo& info) {
+    const auto addresses = elements<uint8_t>(info[0]);
+    const auto since_us = elements<double>(info[1]);
+    const auto until_us = elements<double>(info[2]);
+    const auto hosts = elements<int32_t>(info[3]);
+    const size_t count = std::min({addresses.size() / 16, since_us.size(), until_us.size(), hosts.size()});
+    packet::HostTable table;
+    for (size_t i = 0; i < count; i++) {
+      packet::Address address;
+      std::memcpy(&address, addresses.data() + i * 16, 16);
+      table.add(address, since_us[i], until_us[i], hosts[i]);
+    }
+    capture_.set_hosts(std::move(table));
+  }
+
+  Napi::Value add(const Napi::CallbackInfo& info) {
+    const auto data = elements<uint8_t>(info[0]);
+    const auto offset = elements<int32_t>(info[1]);
+    const auto captured = elements<int32_t>(info[2]);
+    const auto wire_length = elements<int32_t>(info[3]);
+    const auto time_us = elements<double>(info[4]);
+    const auto link_type = elements<uint16_t>(info[5]);
+    const size_t count = std::min({static_cast<size_t>(info[6].As<Napi::Number>().Uint32Value()), offset.size(),
+                                   captured.size(), wire_length.size(), time_us.size(), link_type.size()});
+    if (!info[7].IsNull()) {
+      const auto words = elements<uint32_t>(info[7]);
+      std::vector<packet::SettledFlow> settled(words.size() * sizeof(uint32_t) / sizeof(packet::SettledFlow));
+      std::memcpy(settled.data(), words.data(), settled.size() * sizeof(packet::SettledFlow));
+      capture_.settle(settled);
+    }
+    return answer(info, capture_.add({proclabel::Slice(data.data(), data.size()), offset.first(count),
+                                      captured.first(count), wire_length.first(count), time_us.first(count),
+                                      link_type.first(count)}));
+  }
+
+  Napi::Value tick(const Napi::CallbackInfo& info) {
+    return answer(info, capture_.tick(info[0].As<Napi::Number>().DoubleValue()));
+  }
+
+  Napi::Value flush(const Napi::CallbackInfo& info) { return answer(info, capture_.flush()); }
+
+  Napi::Value frames(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const auto& counts = capture_.frames();
+    auto fates = Napi::Float64Array::New(env, counts.size());
+    std::copy(counts.begin(), counts.end(), fates.Data());
+    Napi::Array link_types = Napi::Array::New(env);
+    const auto& unsupported = capture_.unsupported_link_types();
+    for (size_t type = 0; type < unsupported.size(); type++)
+      if (unsupported[type]) link_types.Set(link_types.Length(), static_cast<double>(type));
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("fates", fates);
+    object.Set("unsupportedLinkTypes", link_types);
+    return object;
+  }
+
+  Napi::Value answer(const Napi::CallbackInfo& info, packet::Captured& captured) {
+    return to_captured(info.Env(), captured, capture_.now_us());
+  }
+
+  packet::Capture capture_;
+};
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   const auto socket_source = std::make_shared<Napi::FunctionReference>(Napi::Persistent(SocketSource::define(env)));
   exports.Set("openSocketSource", Napi::Function::New(env, [socket_source](const Napi::CallbackInfo&) {
                 return socket_source->New({});
               }, "openSocketSource"));
+  const auto capture = std::make_shared<Napi::FunctionReference>(Napi::Persistent(Capture::define(env)));
+  exports.Set("openCapture", Napi::Function::New(env, [capture](const Napi::CallbackInfo& info) {
+                return capture->New({info[0]});
+              }, "openCapture"));
   return exports;
 }
 

@@ -50,8 +50,24 @@ export interface CaptureOptions {
   keepUnmonitored: boolean
 }
 
-/** Frames in, per-host packet batches out: decodes, finds the flow and its hosts, fills columns, finds names. */
-export class Capture {
+/** Frames in, per-host packet batches out. What comes out does not depend on which implementation it is. */
+export interface PacketCapture {
+  /** Capture time so far, microseconds since the epoch; null before the first packet. */
+  readonly nowUs: number | null
+  /** Frames by what became of them: `ok`, `not-monitored`, or the decoder's reason; each frame is in exactly one. */
+  readonly frames: Readonly<Record<string, number>>
+  /** LINKTYPE_ values of the frames that were `unsupported-link-type`. */
+  readonly unsupportedLinkTypes: ReadonlySet<number>
+  /** Takes a block of frames in and answers with the batches that are complete: full ones, and all of them every second of capture time. */
+  add(block: FrameBlock): PacketBatch[]
+  /** Time goes on without packets: a live capture's clock, microseconds since the epoch. */
+  tick(nowUs: number): PacketBatch[]
+  /** Closes every batch; one without packets is the host's tick. */
+  flush(): PacketBatch[]
+}
+
+/** The portable capture: decodes, finds the flow and its hosts, fills columns, finds names. */
+export class Capture implements PacketCapture {
   readonly #options: CaptureOptions
   readonly #packet = new Packet()
   readonly #decoder = new FrameDecoder(packet => this.#add(packet, null))
@@ -66,9 +82,7 @@ export class Capture {
   #ok = 0
   #expireAtSize = minFlowsBeforeExpiry
   #tickedUs = Number.NEGATIVE_INFINITY
-  /** Frames by what became of them: `ok`, `not-monitored`, or the decoder's reason; each frame is in exactly one. */
   readonly frames: Record<string, number> = {}
-  /** LINKTYPE_ values of the frames that were `unsupported-link-type`. */
   readonly unsupportedLinkTypes = new Set<number>()
 
   constructor(options: CaptureOptions) {
@@ -76,12 +90,10 @@ export class Capture {
     this.#routedBy = options.hosts?.version ?? 0
   }
 
-  /** Capture time so far, microseconds since the epoch; null before the first packet. */
   get nowUs(): number | null {
     return this.#clock.nowUs
   }
 
-  /** Takes a block of frames in and answers with the batches that are complete: full ones, and all of them every second of capture time. */
   add(block: FrameBlock): PacketBatch[] {
     this.#followDirectory()
     const before = this.#ok
@@ -97,13 +109,11 @@ export class Capture {
     return this.#take()
   }
 
-  /** Time goes on without packets: a live capture's clock, microseconds since the epoch. */
   tick(nowUs: number): PacketBatch[] {
     this.#clock.observe(nowUs)
     return this.flush()
   }
 
-  /** Closes every batch; one without packets is the host's tick. */
   flush(): PacketBatch[] {
     this.#closeAll()
     return this.#take()

@@ -25,6 +25,11 @@ export class HostDirectory {
       }
   }
 
+  /** Every address with the host that has it in that span of time, microseconds since the epoch, infinite where it is open. */
+  *spans(): Iterable<{ ip: string; hostId: string; sinceUs: number; untilUs: number }> {
+    for (const [ip, spans] of this.#owners) for (const span of spans) yield { ip, ...span }
+  }
+
   get size(): number {
     return this.#hosts.size
   }

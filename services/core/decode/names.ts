@@ -54,6 +54,17 @@ export interface NameStatistics {
   dropped: { flowBytes: number; totalBytes: number; flows: number; age: number; failedPackets: number }
 }
 
+/** How far the search in a flow has come that holds no bytes of it. */
+export interface NameProgress {
+  /** It needs no more looking. */
+  decided: boolean
+  /** TCP bytes or UDP datagrams looked at. */
+  looked: number
+  /** TCP: the sequence number expected next from the low and from the high end; null where it is not known. */
+  nextLow: number | null
+  nextHigh: number | null
+}
+
 const TCP = 6
 const UDP = 17
 const SYN = 2
@@ -107,6 +118,31 @@ export class WireNames {
     if (packet.protocol === TCP) return this.observeTcp(packet, data, flow, 2 * flow + (fromLow ? 0 : 1))
     if (packet.protocol === UDP && packet.payloadCaptured > 0) return this.observeUdp(packet, data, flow)
     return null
+  }
+
+  /** Null while bytes of the flow are held: then only this object can go on with it. */
+  progress(flow: number): NameProgress | null {
+    if (flow >= this.decided.length) return { decided: false, looked: 0, nextLow: null, nextHigh: null }
+    const next = (side: number) => ((this.sides[side]! & POSITION_KNOWN) === 0 ? null : this.next[side]!)
+    const isHeld = ((this.sides[2 * flow]! | this.sides[2 * flow + 1]!) & HELD) !== 0
+    if (isHeld) return null
+    const decided = this.decided[flow] === 1
+    return { decided, looked: this.looked[flow]!, nextLow: next(2 * flow), nextHigh: next(2 * flow + 1) }
+  }
+
+  /** Goes on with a flow where somebody else, who kept the same account, left off. */
+  resume(flow: number, { decided, looked, nextLow, nextHigh }: NameProgress): void {
+    if (flow >= this.decided.length) this.grow(flow)
+    this.release(flow)
+    this.decided[flow] = decided ? 1 : 0
+    this.looked[flow] = looked
+    for (const [side, next] of [
+      [2 * flow, nextLow],
+      [2 * flow + 1, nextHigh],
+    ] as const) {
+      this.next[side] = next ?? 0
+      this.sides[side] = next === null ? 0 : POSITION_KNOWN
+    }
   }
 
   /** Forgets a flow; its number may be used for another one. */

@@ -1,0 +1,222 @@
+#include "packet/capture.hh"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "packet/name_filter.hh"
+
+namespace proclabel::packet {
+
+namespace {
+
+// As in services/capture/capture.ts.
+constexpr double flow_idle_us = 60'000'000;
+constexpr size_t min_flows_before_expiry = 65'536;
+constexpr double tick_every_us = 1'000'000;
+
+constexpr uint32_t bit_from_low = 1;
+constexpr uint32_t bit_take_over = 2;
+constexpr uint32_t bit_known_low = 4;
+constexpr uint32_t bit_known_high = 8;
+
+constexpr uint32_t bit_decided = 1;
+
+}  // namespace
+
+Capture::Capture(bool keep_unmonitored)
+    : keep_unmonitored_(keep_unmonitored),
+      expire_at_size_(min_flows_before_expiry),
+      ticked_us_(-std::numeric_limits<double>::infinity()) {}
+
+void Capture::set_hosts(HostTable hosts) {
+  hosts_ = std::move(hosts);
+  const double now_us = std::isnan(clock_.now_us()) ? 0 : clock_.now_us();
+  flows_.for_each([&](Flow& flow) { route(flow, now_us); });
+}
+
+void Capture::settle(std::span<const SettledFlow> flows) {
+  for (const SettledFlow& settled : flows) {
+    Flow* flow = flows_.living(settled.flow);
+    if (flow == nullptr) continue;
+    NameState& names = flow->names;
+    names.looked = settled.looked;
+    names.next[0] = settled.next_low;
+    names.next[1] = settled.next_high;
+    names.known[0] = (settled.flags & bit_known_low) != 0;
+    names.known[1] = (settled.flags & bit_known_high) != 0;
+    names.decided = (settled.flags & bit_decided) != 0;
+    names.with_caller = false;
+  }
+}
+
+Captured& Capture::add(const FrameBlock& block) {
+  begin_answer();
+  const size_t count = block.time_us.size();
+  for (size_t first = 0; first < count; first += group_size) {
+    const size_t size = std::min(group_size, count - first);
+    decode_group(block, first, size);
+    count_group(block, first, size);
+  }
+  if (flows_.size() > expire_at_size_) expire();
+  const double now_us = clock_.now_us();
+  if (std::abs(now_us - ticked_us_) >= tick_every_us) {
+    ticked_us_ = now_us;
+    answer_.ticked = true;
+    close_all();
+  }
+  return answer_;
+}
+
+Captured& Capture::tick(double now_us) {
+  clock_.observe(now_us);
+  return flush();
+}
+
+Captured& Capture::flush() {
+  begin_answer();
+  close_all();
+  return answer_;
+}
+
+void Capture::decode_group(const FrameBlock& block, size_t first, size_t count) {
+  released_.clear();
+  for (size_t i = 0; i < count; i++) {
+    const size_t frame = first + i;
+    Decoded& decoded = group_[i];
+    Packet& packet = decoded.packet;
+    packet.time_us = block.time_us[frame];
+    packet.wire_length = static_cast<uint32_t>(block.wire_length[frame]);
+    const Slice bytes =
+        block.data.part(static_cast<uint32_t>(block.offset[frame]), static_cast<uint32_t>(block.captured[frame]));
+    decoded.reason = decoder_.decode(bytes, block.link_type[frame], packet, released_);
+    decoded.released_end = released_.size();
+    if (decoded.reason != Reason::ok) continue;
+    decoded.key = FlowKey(packet);
+    flows_.prefetch_slot(decoded.key);
+  }
+  for (size_t i = 0; i < count; i++)
+    if (group_[i].reason == Reason::ok) flows_.prefetch_flow(group_[i].key);
+}
+
+void Capture::count_group(const FrameBlock& block, size_t first, size_t size) {
+  size_t released = 0;
+  for (size_t i = 0; i < size; i++) {
+    const Decoded& decoded = group_[i];
+    clock_.observe(decoded.packet.time_us);
+    for (; released < decoded.released_end; released++)
+      count(released_[released], FlowKey(released_[released]), nullptr, 0);
+    size_t fate = static_cast<size_t>(decoded.reason);
+    if (decoded.reason == Reason::ok && !count(decoded.packet, decoded.key, &block, first + i)) fate = not_monitored;
+    if (decoded.reason == Reason::unsupported_link_type) unsupported_link_types_.set(block.link_type[first + i]);
+    frames_[fate]++;
+  }
+}
+
+bool Capture::count(const Packet& packet, const FlowKey& key, const FrameBlock* block, size_t frame) {
+  const auto [number, is_new] = flows_.find(key, packet.time_us);
+  Flow& flow = flows_[number];
+  if (is_new) route(flow, packet.time_us);
+  if (flow.low_route.batch < 0 && flow.high_route.batch < 0) return false;
+  const BatchRow low = append(flow.low_route, flow, true, packet, !key.from_low);
+  const BatchRow high = append(flow.high_route, flow, false, packet, key.from_low);
+  if (block != nullptr && !flow.names.decided) look_for_name(packet, number, key.from_low, *block, frame, low, high);
+  return true;
+}
+
+BatchRow Capture::append(Route& route, const Flow& flow, bool is_low, const Packet& packet, bool from_remote) {
+  if (route.batch < 0) return {route.batch};
+  HostBatch& batch = batches_[route.batch];
+  BatchBuilder& builder = batch.builder;
+  if (!builder.accepts(packet.time_us)) close(batch);
+  if (route.generation != batch.generation) {
+    route.generation = batch.generation;
+    route.index = is_low ? builder.add_flow(flow.low, flow.high, flow.low_port, flow.high_port, packet)
+                         : builder.add_flow(flow.high, flow.low, flow.high_port, flow.low_port, packet);
+  }
+  const uint32_t row = builder.packets();
+  builder.add_packet(route.index, packet, from_remote);
+  return {batch.host, batch.generation, row};
+}
+
+void Capture::look_for_name(const Packet& packet, uint32_t number, bool from_low, const FrameBlock& block, size_t frame,
+                            const BatchRow& low, const BatchRow& high) {
+  NameState& names = flows_[number].names;
+  const auto payload_offset = static_cast<uint32_t>(block.offset[frame]) + packet.payload_offset;
+  if (!wants_name(names, packet, block.data.part(payload_offset, packet.payload_captured), from_low)) return;
+  const uint32_t flags = (from_low ? bit_from_low : 0) | (names.with_caller ? 0 : bit_take_over) |
+                         (names.known[0] ? bit_known_low : 0) | (names.known[1] ? bit_known_high : 0);
+  names.with_caller = true;
+  names.told = true;
+  answer_.candidates.push_back({
+      .flow = number,
+      .flags = flags,
+      .looked = names.looked,
+      .next_low = names.next[0],
+      .next_high = names.next[1],
+      .frame = static_cast<uint32_t>(frame),
+      .protocol = packet.protocol,
+      .source_port = packet.source_port,
+      .destination_port = packet.destination_port,
+      .tcp_flags = packet.tcp_flags,
+      .tcp_sequence = packet.tcp_sequence,
+      .payload_offset = payload_offset,
+      .payload_length = packet.payload_length,
+      .payload_captured = packet.payload_captured,
+      .low = low,
+      .high = high,
+  });
+}
+
+/** Sets where a flow's packets go; where that is the same batch as before, the flow keeps its place in it. */
+void Capture::route(Flow& flow, double time_us) {
+  const int32_t low_host = hosts_.host_of(flow.low, time_us);
+  const int32_t high_host = hosts_.host_of(flow.high, time_us);
+  const auto set = [](Route& route, int32_t batch) {
+    if (batch != route.batch) route = {batch, Route::never, 0};
+  };
+  int32_t low_batch = Route::nobody;
+  if (low_host != HostTable::nobody) low_batch = batch_of(low_host);
+  else if (high_host == HostTable::nobody && keep_unmonitored_) low_batch = batch_of(unmonitored_host);
+  int32_t high_batch = Route::nobody;
+  if (high_host == low_host) high_batch = Route::with_low;
+  else if (high_host != HostTable::nobody) high_batch = batch_of(high_host);
+  set(flow.low_route, low_batch);
+  set(flow.high_route, high_batch);
+}
+
+int32_t Capture::batch_of(int32_t host) {
+  const auto number = static_cast<size_t>(host);
+  if (number >= batch_of_host_.size()) batch_of_host_.resize(number + 1, -1);
+  if (batch_of_host_[number] < 0) {
+    batch_of_host_[number] = static_cast<int32_t>(batches_.size());
+    batches_.push_back({host, 0, {}});
+  }
+  return batch_of_host_[number];
+}
+
+void Capture::close(HostBatch& batch) {
+  const double until_us = std::isnan(clock_.now_us()) ? 0 : clock_.now_us();
+  answer_.batches.push_back({batch.host, batch.generation++, until_us, batch.builder.build()});
+}
+
+void Capture::close_all() {
+  for (HostBatch& batch : batches_) close(batch);
+}
+
+void Capture::expire() {
+  flows_.expire(clock_.now_us() - flow_idle_us, [this](uint32_t number, const Flow& flow) {
+    if (flow.names.told) answer_.forgotten.push_back(number);
+  });
+  expire_at_size_ = std::max(min_flows_before_expiry, flows_.size() * 2);
+}
+
+void Capture::begin_answer() {
+  answer_.batches.clear();
+  answer_.candidates.clear();
+  answer_.forgotten.clear();
+  answer_.ticked = false;
+}
+
+}  // namespace proclabel::packet
