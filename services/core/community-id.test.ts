@@ -45,6 +45,11 @@ const baseline = [
   [17, '8.8.8.8', '192.168.1.52', 53, 54585, 'd/FP5EW3wiY1vCndhwleRRKHowQ='],
   [46, '10.1.12.1', '10.1.12.2', 0, 0, 'KHlLkgoJW7ifUTyTSgyVfkFHzKw='],
   [46, '10.1.12.2', '10.1.12.1', 0, 0, 'KHlLkgoJW7ifUTyTSgyVfkFHzKw='],
+  // From the tests of pycommunityid: types without a counterpart keep their direction.
+  [1, '192.168.0.89', '192.168.0.1', 20, 0, '3o2RFccXzUgjl7zDpqmY7yJi8rI='],
+  [1, '192.168.0.89', '192.168.0.1', 20, 1, 'tz/fHIDUHs19NkixVVoOZywde+I='],
+  [58, '3ffe:507:0:1:260:97ff:fe07:69ea', '3ffe:507:0:1:200:86ff:fe05:80da', 3, 0, 'NdobDX8PQNJbAyfkWxhtL2Pqp5w='],
+  [58, '3ffe:507:0:1:200:86ff:fe05:80da', '3ffe:507:0:1:260:97ff:fe07:69ea', 3, 0, '/OGBt9BN1ofenrmSPWYicpij2Vc='],
 ] as const
 
 test('the ids are those of the specification’s baseline, wherever the sender stands', () => {
