@@ -44,6 +44,15 @@ export class BoundedMap<K, V> {
     if (this.#entries.size > this.#limit) this.#entries.delete(this.#entries.keys().next().value!)
   }
 
+  /** See Stored. */
+  state(): ReadonlyMap<K, Entry<V>> {
+    return this.#entries
+  }
+
+  restore(entries: ReadonlyMap<K, Entry<V>>): void {
+    for (const [key, entry] of entries) this.#entries.set(key, entry)
+  }
+
   /** Drops what is past its time, oldest first. */
   expire(nowUs: number): void {
     for (const [key, entry] of this.#entries) {

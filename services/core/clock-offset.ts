@@ -47,6 +47,16 @@ export class ClockOffset {
     this.#constants = constants
   }
 
+  /** See Stored. */
+  state() {
+    return { windows: this.#windows, newest: this.#newest }
+  }
+
+  restore({ windows, newest }: ReturnType<ClockOffset['state']>): void {
+    for (const [index, window] of windows) this.#windows.set(index, window)
+    this.#newest = newest
+  }
+
   /** `lowUs` to `highUs`: where this pair says the offset is. `atUs`: capture time. */
   add(tuple: string, atUs: number, lowUs: number, highUs: number): void {
     const index = this.#index(atUs)

@@ -47,6 +47,15 @@ export class ShadowScores {
     this.#constants = constants
   }
 
+  /** See Stored. */
+  state(): ReadonlyMap<InferringStage, Map<string, ShadowScore>> {
+    return this.#scores
+  }
+
+  restore(scores: ReadonlyMap<InferringStage, Map<string, ShadowScore>>): void {
+    for (const [stage, strata] of scores) this.#scores.set(stage, strata)
+  }
+
   /** `stratum`: of the session, by `stratumOf`. */
   add(stage: InferringStage, stratum: string, isRight: boolean, missedByPolls: boolean): void {
     let strata = this.#scores.get(stage)

@@ -29,6 +29,15 @@ export class Coverage {
     this.#clocks = clocks
   }
 
+  /** See Stored. */
+  state(): ReadonlyMap<string, Source> {
+    return this.#sources
+  }
+
+  restore(sources: ReadonlyMap<string, Source>): void {
+    for (const [clock, source] of sources) this.#sources.set(clock, source)
+  }
+
   get isEmpty(): boolean {
     return this.#sources.size === 0
   }

@@ -42,6 +42,15 @@ export class EventReader {
     this.#exits = exits
   }
 
+  /** See Stored. */
+  state(): ReadonlyMap<string, number> {
+    return this.#lastSeq
+  }
+
+  restore(lastSeq: ReadonlyMap<string, number>): void {
+    for (const [runKey, seq] of lastSeq) this.#lastSeq.set(runKey, seq)
+  }
+
   /** Host time of the earliest event that was new; null for a message without, or seen before. */
   apply(message: SocketEvents, isLocal: (ip: string) => boolean): number | null {
     const runKey = `${message.source} ${message.run_id}`

@@ -29,6 +29,23 @@ export class HostClocks {
     this.#births = new BoundedMap(constants.offsetWaiting)
   }
 
+  /** See Stored. */
+  state() {
+    return {
+      offsets: Array.from(this.#offsets, ([clock, offset]) => [clock, offset.state()] as const),
+      sessions: this.#sessions.state(),
+      births: this.#births.state(),
+      changed: this.#changed,
+    }
+  }
+
+  restore({ offsets, sessions, births, changed }: ReturnType<HostClocks['state']>): void {
+    for (const [clock, state] of offsets) this.#offset(clock).restore(state)
+    this.#sessions.restore(sessions)
+    this.#births.restore(births)
+    this.#changed = changed
+  }
+
   /** A session that began at its first packet. */
   addSession(tuple: string, firstUs: number): void {
     if (!this.#constants.useClockOffset) return
@@ -90,16 +107,21 @@ export class HostClocks {
     for (const offset of this.#offsets.values()) offset.expire(nowUs)
   }
 
+  #offset(clock: string): ClockOffset {
+    let offset = this.#offsets.get(clock)
+    if (!offset) {
+      offset = new ClockOffset(this.#constants)
+      this.#offsets.set(clock, offset)
+    }
+    return offset
+  }
+
   #pair(tuple: string, firstUs: number, birth: Moment): void {
     const { offsetSearchUs, offsetStepUs, offsetWindowUs } = this.#constants
     const lowUs = birth.lowUs - firstUs
     const highUs = birth.highUs - firstUs
     if (lowUs > offsetSearchUs || highUs < -offsetSearchUs) return
-    let offset = this.#offsets.get(birth.clock)
-    if (!offset) {
-      offset = new ClockOffset(this.#constants)
-      this.#offsets.set(birth.clock, offset)
-    }
+    const offset = this.#offset(birth.clock)
     const before = offset.at(firstUs)
     offset.add(tuple, firstUs, lowUs, highUs)
     const after = offset.at(firstUs)

@@ -29,6 +29,7 @@ import { RemotePortCache } from './stages/remote-port.ts'
 import { RuleStore } from './stages/rule-store.ts'
 import { ServerNames, SharedNames } from './stages/server-name.ts'
 import { TupleCache } from './stages/tuple-cache.ts'
+import { type Stored, storedTogether } from './stored.ts'
 import { Timeline } from './timeline.ts'
 import { tupleKey } from './tuple.ts'
 import { explainUnknown, isRefused } from './unknown-cause.ts'
@@ -87,6 +88,7 @@ export class HostMatcher {
   readonly #stages: readonly InferenceStage[]
   /** Sessions learned from, with the program they taught. */
   readonly #taught: BoundedMap<string, string>
+  readonly #stored: Stored
   #host: Host | null = null
   #addresses: ReadonlySet<string> = new Set()
   #judgedUs = 0
@@ -113,6 +115,31 @@ export class HostMatcher {
     this.#scores = new ShadowScores(constants)
     this.#taught = new BoundedMap(constants.taughtSessions)
     this.#stages = this.#createStages()
+    const learned = [this.#rules, this.#tuples, this.#remotePorts, this.#remoteIps, this.#names]
+    const told = [this.#timeline, this.#clocks, this.#coverage, this.#processes, this.#exits.stored, this.#polls]
+    const own = [this.#events, this.#scores, this.#taught]
+    this.#stored = storedTogether([...told, ...own, ...learned.map(({ stored }) => stored)])
+  }
+
+  /** See Stored. */
+  state() {
+    return {
+      parts: this.#stored.state(),
+      host: this.#host,
+      judgedUs: this.#judgedUs,
+      nowUs: this.#nowUs,
+      sweptUs: this.#sweptUs,
+      late: this.#late,
+    }
+  }
+
+  restore({ parts, host, judgedUs, nowUs, sweptUs, late }: ReturnType<HostMatcher['state']>): void {
+    this.#stored.restore(parts as never)
+    if (host) this.applyHost(host)
+    this.#judgedUs = judgedUs
+    this.#nowUs = nowUs
+    this.#sweptUs = sweptUs
+    this.#late = late
   }
 
   applyHost(host: Host): void {

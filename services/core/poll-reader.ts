@@ -48,6 +48,16 @@ export class PollReader {
     this.#constants = constants
   }
 
+  /** See Stored; the intervals of the runs are those of the timeline. */
+  state() {
+    return { runs: this.#runs, periodUs: this.periodUs }
+  }
+
+  restore({ runs, periodUs }: ReturnType<PollReader['state']>): void {
+    for (const [runId, run] of runs) this.#runs.set(runId, run)
+    this.periodUs = periodUs
+  }
+
   /** Host time of the earliest poll that was new; null for a message seen before. */
   apply(message: SocketSnapshot): number | null {
     let run = this.#runs.get(message.run_id)

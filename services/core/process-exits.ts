@@ -2,6 +2,7 @@ import type { Label } from '#schemas'
 import { BoundedMap } from './bounded-map.ts'
 import type { HostClocks } from './host-clocks.ts'
 import type { Moment } from './ownership.ts'
+import type { Stored } from './stored.ts'
 
 /** Process ids whose ends are remembered. */
 const pidsKept = 20_000
@@ -20,6 +21,7 @@ interface End {
 export class ProcessExits {
   readonly #clocks: HostClocks
   readonly #ends = new BoundedMap<number, readonly End[]>(pidsKept)
+  readonly stored: Stored = this.#ends
 
   constructor(clocks: HostClocks) {
     this.#clocks = clocks

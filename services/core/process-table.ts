@@ -19,6 +19,16 @@ export class ProcessTable {
   /** Some process of this host runs in a container. */
   hasContainers = false
 
+  /** See Stored. */
+  state() {
+    return { told: this.#told.state(), hasContainers: this.hasContainers }
+  }
+
+  restore({ told, hasContainers }: ReturnType<ProcessTable['state']>): void {
+    this.#told.restore(told)
+    this.hasContainers = hasContainers
+  }
+
   tell(runId: string, processes: readonly Process[], nowUs: number): void {
     for (const process of processes) {
       this.hasContainers ||= process.container_id !== null

@@ -1,6 +1,7 @@
 import type { Label } from '#schemas'
 import { BoundedMap } from './bounded-map.ts'
 import { commonLabel, type Inference } from './program.ts'
+import type { Stored } from './stored.ts'
 
 interface Counts {
   total: number
@@ -10,10 +11,12 @@ interface Counts {
 /** How often each program was seen for a key; answers with the one that dominates. */
 export class ProgramCounts {
   readonly #counts: BoundedMap<string, Counts>
+  readonly stored: Stored
   readonly #programsPerKey: number
 
   constructor(limit: number, ttlUs: number, programsPerKey: number) {
     this.#counts = new BoundedMap(limit, ttlUs)
+    this.stored = this.#counts
     this.#programsPerKey = programsPerKey
   }
 

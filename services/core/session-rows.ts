@@ -59,12 +59,21 @@ export class SessionRows {
     words[at + word.synIn] = -1
   }
 
-  /** One row alone, apart from the others. */
-  copyOf(row: number): SessionRows {
-    const copy = new SessionRows(1)
+  /** A copy of a row, as `set` takes it. */
+  row(row: number): Float64Array {
     const at = this.#at(row)
-    copy.#chunk(0).words.set(this.#chunk(row).words.subarray(at, at + rowWords))
-    return copy
+    return this.#chunk(row).words.slice(at, at + rowWords)
+  }
+
+  setRow(row: number, words: Float64Array): void {
+    this.#chunk(row).words.set(words, this.#at(row))
+  }
+
+  /** One row alone, apart from the others. */
+  static of(words: Float64Array): SessionRows {
+    const rows = new SessionRows(1)
+    rows.setRow(0, words)
+    return rows
   }
 
   addPacket(row: number, timeUs: number, ipLength: number, tcpFlags: number, fromRemote: boolean): void {

@@ -38,6 +38,8 @@ interface Batch extends PacketColumns {
   named: Map<number, FlowName> | null
 }
 
+export type SessionTableState = ReturnType<SessionTable['state']>
+
 /** The open sessions of one host. Time comes from the packets; memory grows with what is open. */
 export class SessionTable {
   readonly #times: SessionTimes
@@ -63,6 +65,39 @@ export class SessionTable {
 
   open(): Iterable<Session> {
     return this.#open
+  }
+
+  /** Plain data, to be serialized or handed to `restore` of a new table: the open sessions, and when each is due. */
+  state() {
+    const places = new Map<Session, number>()
+    for (const session of this.#open) places.set(session, places.size)
+    const isDue = (session: Session, second: number) => session.dueSecond === second && this.#open.has(session)
+    const due = Array.from(this.#due, ([second, sessions]) => {
+      const waiting = sessions.filter(session => isDue(session, second))
+      return [second, waiting.map(session => places.get(session)!)] as const
+    })
+    return { open: Array.from(this.#open, session => session.state()), due, sweptSecond: this.#sweptSecond }
+  }
+
+  /** Answers with the sessions in the order of `open`. */
+  restore({ open, due, sweptSecond }: SessionTableState): Session[] {
+    const sessions = open.map(state => {
+      const words = new Int32Array(8)
+      new Uint8Array(words.buffer).set(state.addresses)
+      const ports = (state.localPort << 16) | state.remotePort
+      const entry = this.#tuples.add(words, 0, 4, ports, state.protocol)
+      const session = Session.fromState(state, this.#rows, entry)
+      this.#open.add(session)
+      this.#sessions[entry] = session
+      return session
+    })
+    for (const [second, places] of due)
+      this.#due.set(
+        second,
+        places.map(place => sessions[place]!),
+      )
+    this.#sweptSecond = sweptSecond
+    return sessions
   }
 
   /** Gathers a batch's packets into sessions; `lost` packets of the sensor mark every session that is open. */

@@ -1,10 +1,10 @@
-import type { DirectionEvidence, EndReason, FlowName, LabeledSession, SessionState } from '#schemas'
+import type { DirectionEvidence, EndReason, FlowName, LabeledSession, SessionState as RecordState } from '#schemas'
 import { addressText } from './address.ts'
 import { communityId } from './community-id.ts'
 import type { Decision } from './match.ts'
 import type { SessionFacts } from './session-facts.ts'
 import { sessionId } from './session-id.ts'
-import { type SessionRows, word } from './session-rows.ts'
+import { SessionRows, word } from './session-rows.ts'
 
 const protocolNames: Record<number, string> = { 1: 'icmp', 6: 'tcp', 17: 'udp' }
 
@@ -26,6 +26,8 @@ export const judgementOf = (decision: Decision): Judgement => ({
   evidence: decision.evidence,
   agent_gap: decision.agentGap,
 })
+
+export type SessionState = ReturnType<Session['state']>
 
 /** A bidirectional flow of one host (design section 3): counts, times, names, and the label once judged. */
 export class Session {
@@ -84,8 +86,42 @@ export class Session {
 
   /** Takes the counts out of the table's rows, where another session's will come. */
   leaveRows(): void {
-    this.#rows = this.#rows.copyOf(this.#row)
+    this.#rows = SessionRows.of(this.#rows.row(this.#row))
     this.#row = 0
+  }
+
+  /** Plain data, to be serialized or handed to `fromState`. */
+  state() {
+    return {
+      counts: this.#rows.row(this.#row),
+      addresses: this.addresses,
+      protocol: this.protocol,
+      localPort: this.localPort,
+      remotePort: this.remotePort,
+      firstFromRemote: this.firstFromRemote,
+      direction: this.direction,
+      directionBy: this.directionBy,
+      vlan: this.vlan,
+      tunnel: this.tunnel,
+      sni: this.sni,
+      alpn: this.alpn,
+      ja4: this.ja4,
+      dnsName: this.dnsName,
+      peerSessionId: this.peerSessionId,
+      captureGap: this.captureGap,
+      judgement: this.judgement,
+      published: this.published,
+      revision: this.revision,
+      dueSecond: this.dueSecond,
+    }
+  }
+
+  /** A session with row `entry` of `rows`. */
+  static fromState(state: SessionState, rows: SessionRows, entry: number): Session {
+    const { counts, addresses, protocol, localPort, remotePort, firstFromRemote, ...rest } = state
+    rows.setRow(entry, counts)
+    const session = new Session(rows, entry, addresses, protocol, localPort, remotePort, firstFromRemote)
+    return Object.assign(session, rest)
   }
 
   /** Microseconds since the epoch, capture clock. */
@@ -172,7 +208,7 @@ export class Session {
   }
 
   /** The next revision of this session's record. Throws before it was judged. A bare capture (no host) puts who opened the session at the local end. */
-  toRecord(hostId: string, state: SessionState): LabeledSession {
+  toRecord(hostId: string, state: RecordState): LabeledSession {
     const bare = hostId === ''
     const swap = bare && this.direction === 'in'
     const { judgement, localIp, remoteIp } = this

@@ -46,6 +46,18 @@ export class Timeline {
     this.#clocks = clocks
   }
 
+  /** See Stored. */
+  state(): ReadonlyMap<number, readonly OwnershipInterval[]> {
+    return new Map(Array.from(this.#ports, ([key, { all }]) => [key, all]))
+  }
+
+  restore(ports: ReadonlyMap<number, readonly OwnershipInterval[]>): void {
+    for (const [key, intervals] of ports) {
+      this.#ports.set(key, portTimeline(intervals))
+      this.#size += intervals.length
+    }
+  }
+
   get size(): number {
     return this.#size
   }
@@ -147,7 +159,7 @@ export class Timeline {
     const key = portKey(proto, localPort)
     let port = this.#ports.get(key)
     if (!port) {
-      port = { connected: new Map(), unconnected: [], all: [] }
+      port = portTimeline([])
       this.#ports.set(key, port)
     }
     return port
@@ -178,15 +190,19 @@ export class Timeline {
         this.#ports.delete(key)
         continue
       }
-      port.all = kept
-      port.unconnected = kept.filter(interval => interval.remoteIp === null)
-      port.connected = new Map()
-      for (const interval of kept) {
-        if (interval.remoteIp === null) continue
-        remoteList(port, remoteKey(interval.remoteIp, interval.remotePort!)).push(interval)
-      }
+      this.#ports.set(key, portTimeline(kept))
     }
   }
+}
+
+function portTimeline(intervals: readonly OwnershipInterval[]): PortTimeline {
+  const unconnected = intervals.filter(interval => interval.remoteIp === null)
+  const port: PortTimeline = { connected: new Map(), unconnected, all: [...intervals] }
+  for (const interval of intervals) {
+    if (interval.remoteIp === null) continue
+    remoteList(port, remoteKey(interval.remoteIp, interval.remotePort!)).push(interval)
+  }
+  return port
 }
 
 function newInterval(seen: Observation): OwnershipInterval {

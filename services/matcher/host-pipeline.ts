@@ -5,8 +5,9 @@ import type { HostDirectory } from '#core/host-directory.ts'
 import { HostMatcher } from '#core/host-matcher.ts'
 import { noAgentDecision } from '#core/match.ts'
 import type { OwnershipInterval } from '#core/ownership.ts'
-import { judgementOf, protocolName, type Session } from '#core/session.ts'
+import { judgementOf, protocolName, Session } from '#core/session.ts'
 import { factsOf, type SessionFacts } from '#core/session-facts.ts'
+import { SessionRows } from '#core/session-rows.ts'
 import { SessionTable } from '#core/session-table.ts'
 import type { ServerNames } from '#core/stages/server-name.ts'
 import {
@@ -50,6 +51,8 @@ interface Undecided {
   resolved: boolean
 }
 
+export type PipelineState = ReturnType<HostPipeline['state']>
+
 /**
  * All that the matcher does for one host, in the order of its input: sessions, judgements, records to publish.
  * No I/O and no clock; the empty host id stands for a capture without monitored hosts.
@@ -84,6 +87,35 @@ export class HostPipeline {
   /** Sessions that are open or whose label is not final. */
   get size(): number {
     return this.#table.size + this.#waiting.size + this.#undecided.size
+  }
+
+  /** All that the pipeline knows, as plain data, to be serialized or handed to `restore` of a new pipeline. Call `take` before. */
+  state() {
+    const waiting = [...this.#waiting]
+    const places = new Map([...this.#table.open(), ...waiting].map((session, i) => [session, i]))
+    return {
+      table: this.#table.state(),
+      waiting: waiting.map(session => session.state()),
+      unjudged: this.#unjudged.map(session => places.get(session)!),
+      matcher: this.#matcher?.state() ?? null,
+      dnsNames: this.#dnsNames.state(),
+      undecided: this.#undecided,
+      nowUs: this.#nowUs,
+      reconsideredUs: this.#reconsideredUs,
+    }
+  }
+
+  restore(state: PipelineState): void {
+    const open = this.#table.restore(state.table)
+    const waiting = state.waiting.map(one => Session.fromState(one, new SessionRows(1), 0))
+    const sessions = [...open, ...waiting]
+    for (const session of waiting) this.#waiting.add(session)
+    this.#unjudged = state.unjudged.map(place => sessions[place]!)
+    if (state.matcher) this.#agent().restore(state.matcher)
+    this.#dnsNames.restore(state.dnsNames)
+    for (const [id, undecided] of state.undecided) this.#undecided.set(id, undecided)
+    this.#nowUs = state.nowUs
+    this.#reconsideredUs = state.reconsideredUs
   }
 
   applyHost(host: Host): void {

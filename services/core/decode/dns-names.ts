@@ -59,6 +59,15 @@ export class DnsNames {
     return this.find(keyOf(client, address), timeUs) ?? this.find(keyOf(EVERYBODY, address), timeUs)
   }
 
+  /** See Stored. */
+  state(): ReadonlyMap<string, Known[]> {
+    return this.known
+  }
+
+  restore(known: ReadonlyMap<string, Known[]>): void {
+    for (const [key, list] of known) this.known.set(key, list)
+  }
+
   get size(): number {
     return this.known.size
   }

@@ -3,15 +3,18 @@ import type { MatchConstants } from '../constants.ts'
 import type { Inference } from '../program.ts'
 import { ProgramCounts } from '../program-counts.ts'
 import type { SessionFacts } from '../session-facts.ts'
+import type { Stored } from '../stored.ts'
 
 /** Stage D: which program owns nearly all sessions with a remote address. */
 export class RemoteIpStatistics {
   readonly #counts: ProgramCounts
   readonly #constants: MatchConstants
+  readonly stored: Stored
 
   constructor(constants: MatchConstants) {
     this.#constants = constants
     this.#counts = new ProgramCounts(constants.tableEntries, constants.remoteIpTtlUs, constants.processesPerKey)
+    this.stored = this.#counts.stored
   }
 
   learn(facts: SessionFacts, program: Label): void {

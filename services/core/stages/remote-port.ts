@@ -4,6 +4,7 @@ import type { MatchConstants } from '../constants.ts'
 import type { Inference } from '../program.ts'
 import type { SessionFacts } from '../session-facts.ts'
 import type { SessionKeys } from '../session-keys.ts'
+import type { Stored } from '../stored.ts'
 
 interface Entry {
   label: Label
@@ -18,10 +19,12 @@ interface Entry {
 export class RemotePortCache {
   readonly #programs: BoundedMap<string, Entry>
   readonly #takesShared: boolean
+  readonly stored: Stored
 
   constructor(constants: MatchConstants) {
     this.#programs = new BoundedMap(constants.tableEntries, constants.remotePortTtlUs)
     this.#takesShared = constants.remotePortShared
+    this.stored = this.#programs
   }
 
   learn(facts: SessionFacts, keys: SessionKeys, program: Label): void {

@@ -4,6 +4,7 @@ import type { MatchConstants } from '../constants.ts'
 import { commonLabel, type Inference } from '../program.ts'
 import type { SessionFacts } from '../session-facts.ts'
 import type { SessionKeys } from '../session-keys.ts'
+import { type Stored, storedTogether } from '../stored.ts'
 
 interface Rule {
   program: Label
@@ -21,11 +22,13 @@ export class RuleStore {
   /** By protocol, then by remote end. */
   readonly #rules: Readonly<Record<string, BoundedMap<string, Rule>>>
   readonly #constants: MatchConstants
+  readonly stored: Stored
 
   constructor(constants: MatchConstants) {
     this.#constants = constants
     const { tableEntries, ruleTtlUs } = constants
     this.#rules = { tcp: new BoundedMap(tableEntries, ruleTtlUs), udp: new BoundedMap(tableEntries, ruleTtlUs) }
+    this.stored = storedTogether(Object.values(this.#rules))
   }
 
   learn(facts: SessionFacts, { remotePort }: SessionKeys, program: Label): void {

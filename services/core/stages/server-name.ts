@@ -4,6 +4,7 @@ import type { Inference } from '../program.ts'
 import { ProgramCounts } from '../program-counts.ts'
 import type { SessionFacts } from '../session-facts.ts'
 import type { SessionKeys } from '../session-keys.ts'
+import type { Stored } from '../stored.ts'
 
 /**
  * Stage N, in post-processing: which program asks for a server name, for a registrable domain, or greets with this JA4 on this
@@ -13,11 +14,13 @@ export class ServerNames {
   readonly #counts: ProgramCounts
   readonly #constants: MatchConstants
   readonly #minimum: number
+  readonly stored: Stored
 
   constructor(constants: MatchConstants, minimum: number = constants.nameSessions) {
     this.#constants = constants
     this.#minimum = minimum
     this.#counts = new ProgramCounts(constants.tableEntries, constants.nameTtlUs, constants.processesPerKey)
+    this.stored = this.#counts.stored
   }
 
   learn(facts: SessionFacts, { names }: SessionKeys, program: Label): void {

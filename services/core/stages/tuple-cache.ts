@@ -4,6 +4,7 @@ import type { MatchConstants } from '../constants.ts'
 import type { Inference } from '../program.ts'
 import type { SessionFacts } from '../session-facts.ts'
 import type { SessionKeys } from '../session-keys.ts'
+import type { Stored } from '../stored.ts'
 import { type DirectView, hasOtherOwner } from './direct.ts'
 
 interface Entry {
@@ -15,10 +16,12 @@ interface Entry {
 export class TupleCache {
   readonly #entries: BoundedMap<string, Entry>
   readonly #constants: MatchConstants
+  readonly stored: Stored
 
   constructor(constants: MatchConstants) {
     this.#constants = constants
     this.#entries = new BoundedMap(constants.tableEntries, constants.keepUs)
+    this.stored = this.#entries
   }
 
   learn(facts: SessionFacts, keys: SessionKeys, program: Label): void {
