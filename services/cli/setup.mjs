@@ -31,6 +31,9 @@ const TEST_NEEDS = {
   'bind9-dnsutils': 'dig',
   'openssh-client': 'ssh',
   time: '/usr/bin/time',
+  'default-jre-headless': 'java',
+  maven: 'mvn',
+  'redis-server': 'redis-server',
 }
 
 /** Ends the set-up with a sentence for the user and an exit status. */

@@ -1,7 +1,7 @@
 /**
- * `npm test`: sets up, then types, format and lint, unit tests, C++ tests, fuzz and end-to-end tests, and the comparison
- * with independent tools over the test captures. Ends with one line that sums it all: `N passed, N failed[, N skipped]`.
- * `npm test -- --quick` stops after the unit tests.
+ * `npm test`: sets up, then types, format and lint, unit tests, C++ tests, integration tests against real servers, fuzz and
+ * end-to-end tests, and the comparison with independent tools over the test captures. Ends with one line that sums it all:
+ * `N passed, N failed[, N skipped]`. `npm test -- --quick` stops after the unit tests.
  */
 import { spawn } from 'node:child_process'
 import fs from 'node:fs' // not by name: Node 20, which starts this, has no globSync
@@ -13,7 +13,9 @@ import { setupOrExit } from './setup.mjs'
 import { report } from './test-report.mjs'
 
 const SLOW = ['fuzz', 'e2e']
+const KINDS = ['lab', 'integration', ...SLOW]
 const UNIT_TIMEOUT_MS = 2 * 60_000
+const INTEGRATION_TIMEOUT_MS = 5 * 60_000
 const SLOW_TIMEOUT_MS = 10 * 60_000
 
 const total = { passed: 0, failed: 0, skipped: 0 }
@@ -66,6 +68,25 @@ async function nodeTests(what, files, concurrency, timeout) {
   add(await report(run({ files, concurrency, timeout }), root))
 }
 
+/** All of them share one stack; those that stop or damage servers start their own. */
+async function integrationTests(files) {
+  if (files.length === 0) return
+  const { startSharedStack, stackEnvironment } = await import('../e2e/stack/shared-stack.ts')
+  let stack
+  try {
+    stack = await startSharedStack({ kafka: true, registry: true, redis: true })
+  } catch (error) {
+    console.log(error.message)
+    return add({ failed: 1 })
+  }
+  Object.assign(process.env, stackEnvironment(stack))
+  try {
+    await nodeTests('integration tests', files, 1, INTEGRATION_TIMEOUT_MS)
+  } finally {
+    await stack.stop()
+  }
+}
+
 async function captures() {
   heading('the captures, compared with independent tools')
   const { capturesDir } = await import('../shared/captures-dir.ts')
@@ -92,7 +113,7 @@ Object.assign(process.env, node24Environment({ bin, ...node }))
 
 const tests = fs.globSync(['services/**/*.test.ts', 'schemas/**/*.test.ts', 'native/**/*.test.ts']).sort()
 const ofKind = kind => tests.filter(file => file.endsWith(`.${kind}.test.ts`))
-const unit = tests.filter(file => !['lab', ...SLOW].some(kind => file.endsWith(`.${kind}.test.ts`)))
+const unit = tests.filter(file => !KINDS.some(kind => file.endsWith(`.${kind}.test.ts`)))
 
 await step('types (tsc)', 'node_modules/.bin/tsc', ['--noEmit'])
 await step('format and lint (biome)', 'node_modules/.bin/biome', ['check', '--error-on-warnings', '.'])
@@ -102,6 +123,7 @@ if (!process.argv.includes('--quick')) {
     heading('C++ tests')
     await countedStep('node', ['native/test/run.mjs'])
   }
+  await integrationTests(ofKind('integration'))
   for (const kind of SLOW) await nodeTests(`${kind} tests`, ofKind(kind), 1, SLOW_TIMEOUT_MS)
   await captures()
 }
