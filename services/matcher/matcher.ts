@@ -119,8 +119,9 @@ export class Matcher {
     const source = `${batch.sensor_id}/${batch.run_id}`
     const last = work.sequences.get(source) ?? batch.seq - 1
     if (batch.seq <= last) return 'repeated'
-    work.sequences.set(source, batch.seq)
     work.pipeline.applyPackets(batch, batch.lost + (batch.seq - last - 1))
+    // Not before: a batch that could not be used is a gap to the next.
+    work.sequences.set(source, batch.seq)
     return 'applied'
   }
 
