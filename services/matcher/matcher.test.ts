@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict'
+import { suite, type TestContext, test } from 'node:test'
+import { batchOf } from '#core/batch-fixture.ts'
+import { defaultConstants } from '#core/constants.ts'
+import { at } from '#core/test-host.ts'
+import { codecs, type LabeledSession, type PacketBatch } from '#schemas'
+import { InProcessBus } from '#shared/bus/in-process.ts'
+import { MemoryStore } from '#shared/store/memory.ts'
+import type { HostWrite, Store } from '#shared/store/store.ts'
+import { Matcher } from './matcher.ts'
+
+/** A matcher on a real bus and store that has begun to read, and what it published. */
+function start(t: TestContext, store: Store = new MemoryStore(), bus = new InProcessBus()) {
+  const matcher = new Matcher({ bus, store, constants: defaultConstants, provisional: false })
+  const stop = new AbortController()
+  const running = matcher.run(stop.signal)
+  running.catch(() => {})
+  const sessions: LabeledSession[] = []
+  const read = async () => {
+    for await (const batch of bus.subscribe(['labeled-sessions'], 'test', stop.signal)) {
+      for (const { value } of batch.records) sessions.push(codecs['labeled-sessions'].decode(value!))
+      await batch.commit()
+    }
+  }
+  const reading = read()
+  t.after(async () => {
+    stop.abort()
+    await Promise.allSettled([running, reading])
+  })
+  return {
+    bus,
+    matcher,
+    sessions,
+    running,
+    /** Publishes and waits until all has been read. */
+    async publish(topic: string, ...values: (Uint8Array | null)[]) {
+      await bus.publish(
+        topic,
+        values.map(value => ({ key: 'host', value })),
+      )
+      await bus.drained()
+    },
+    /** Ends the input; the sessions that came out of all of it. */
+    async finish() {
+      await matcher.end()
+      await matcher.finish()
+      await bus.drained()
+      return sessions
+    },
+  }
+}
+
+const udp = (ms: number, port: number) => `${ms} udp ${port} > 192.0.2.7:53`
+const packets = (batch: PacketBatch) => codecs.packets.encode(batch)
+const numbered = (seq: number, port: number, more: Partial<PacketBatch> = {}) =>
+  packets(batchOf([udp(seq, port)], { seq, ...more }))
+
+/** What matters of sessions here. */
+const told = (sessions: readonly LabeledSession[]) =>
+  sessions.map(({ local_port, packets_out, capture_gap }) => [local_port, packets_out, capture_gap])
+
+suite('repeated and missing batches', () => {
+  test('a batch that comes again changes nothing', async t => {
+    const { publish, finish, matcher } = start(t)
+    await publish('packets', numbered(0, 1000), numbered(1, 1000))
+    await publish('packets', numbered(0, 1000), numbered(1, 1000), numbered(2, 2000))
+    assert.deepEqual(told(await finish()), [
+      [1000, 2, false],
+      [2000, 1, false],
+    ])
+    assert.deepEqual(matcher.records, { applied: 3, repeated: 2 })
+  })
+
+  test('nor when it comes to the next matcher over the same store', async t => {
+    const store = new MemoryStore()
+    await start(t, store).publish('packets', numbered(0, 1000))
+    const next = start(t, store)
+    await next.publish('packets', numbered(0, 1000))
+    assert.deepEqual(next.matcher.records, { repeated: 1 })
+  })
+
+  test('a gap in the sequence marks what was open, and nothing that begins after', async t => {
+    const { publish, finish } = start(t)
+    await publish('packets', numbered(5, 1000), numbered(6, 2000), numbered(8, 3000))
+    assert.deepEqual(told(await finish()), [
+      [1000, 1, true],
+      [2000, 1, true],
+      [3000, 1, false],
+    ])
+  })
+
+  test('so does what the sensor says it lost', async t => {
+    const { publish, finish } = start(t)
+    await publish('packets', numbered(0, 1000), numbered(1, 2000, { lost: 3 }))
+    assert.deepEqual(told(await finish()), [
+      [1000, 1, true],
+      [2000, 1, false],
+    ])
+  })
+
+  test('every run of every sensor counts for itself', async t => {
+    const { publish, finish, matcher } = start(t)
+    const others = [{ sensor_id: 'other' }, { run_id: 'next' }]
+    await publish('packets', numbered(7, 1000), ...others.map((other, i) => numbered(i, 2000 + i, other)))
+    assert.ok((await finish()).every(({ capture_gap }) => !capture_gap))
+    assert.deepEqual(matcher.records, { applied: 3 })
+  })
+})
+
+suite('records that cannot be used', () => {
+  test('are counted, and the records behind them are applied', async t => {
+    const { publish, finish, matcher } = start(t)
+    const cut = numbered(1, 1000).subarray(0, 60)
+    await publish('packets', numbered(0, 1000), Buffer.of(), Buffer.of(0, 0, 0, 0, 9, 1), cut, null)
+    for (const topic of ['hosts', 'socket-snapshots', 'socket-events']) await publish(topic, Buffer.from('nonsense'))
+    await publish('packets', numbered(1, 1000))
+    assert.deepEqual(matcher.records, { applied: 2, undecodable: 6, tombstone: 1 })
+    assert.deepEqual(told(await finish()), [[1000, 2, false]])
+  })
+
+  test('a batch whose columns do not fit each other is a gap', async t => {
+    const { publish, finish, matcher } = start(t)
+    await publish('packets', numbered(0, 1000), numbered(1, 1000, { packet_time: Buffer.alloc(3) }), numbered(2, 2000))
+    assert.deepEqual(matcher.records, { applied: 2, undecodable: 1 })
+    assert.deepEqual(told(await finish()), [
+      [1000, 1, true],
+      [2000, 1, false],
+    ])
+  })
+})
+
+suite('the store', () => {
+  test('a matcher stops when somebody else has written: nothing of that batch is published or committed', async t => {
+    const store = new MemoryStore()
+    const bus = new InProcessBus()
+    const first = start(t, store, bus)
+    await first.publish('packets', numbered(0, 1000))
+    const { version } = await store.load('host')
+    await store.save('host', { expectedVersion: version, put: new Map(), outbox: [] })
+    await bus.publish('packets', [{ key: 'host', value: numbered(1, 1000, { until_us: at(200_000) }) }])
+    await assert.rejects(first.running, { code: 'PROCLABEL_FENCED', message: /host 'host'/ })
+    assert.deepEqual([first.sessions, await store.outbox('host')], [[], []])
+    const next = start(t, store, bus)
+    await bus.drained()
+    assert.deepEqual(next.matcher.records, { applied: 1 })
+  })
+
+  test('what is published was in the store before, and leaves it after; at the end in portions', async t => {
+    const outboxes: number[] = []
+    class NotingStore extends MemoryStore {
+      override save(hostId: string, write: HostWrite) {
+        outboxes.push(write.outbox.length)
+        return super.save(hostId, write)
+      }
+    }
+    const store = new NotingStore()
+    const { publish, finish } = start(t, store)
+    const flows = Array.from({ length: 1500 }, (_, i) => udp(i, i))
+    await publish('packets', packets(batchOf(flows, { until_us: at(5_000) })))
+    const sessions = await finish()
+    assert.deepEqual(
+      sessions.map(({ local_port }) => local_port),
+      Array.from(flows, (_, i) => i),
+    )
+    assert.equal(
+      outboxes.reduce((sum, count) => sum + count),
+      1500,
+    )
+    assert.ok(Math.max(...outboxes) < 1000, `${outboxes}`)
+    assert.deepEqual(await store.outbox('host'), [])
+  })
+
+  test('what the bus did not take stays in the store', async t => {
+    const store = new MemoryStore()
+    const { publish, matcher, bus } = start(t, store)
+    await publish('packets', numbered(0, 1000))
+    await bus.close()
+    await assert.rejects(matcher.end(), { code: 'PROCLABEL_BUS' })
+    const [record, ...more] = await store.outbox('host')
+    assert.equal(more.length, 0)
+    const session = codecs['labeled-sessions'].decode(record!.value)
+    assert.equal(record!.id, `${session.session_id}/${session.revision}`)
+    assert.deepEqual([record!.topic, record!.key, session.local_port], ['labeled-sessions', 'host', 1000])
+  })
+})
