@@ -55,7 +55,7 @@ export class RedisConnection {
 
   /** Only the message of what ioredis threw goes on: the error also holds the arguments, at login the password. */
   #problem(message: string, retryable: boolean): ProclabelError {
-    const because = this.#lastProblem || message
+    const because = this.#lastProblem || message.replace(/^.*enableOfflineQueue.*$/, 'not ready')
     return new ProclabelError('PROCLABEL_STORE', `Redis at ${this.#where}: ${because}`, { retryable })
   }
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { packRecord, unpackRecords } from './outbox-record.ts'
+import { packStrings } from './pack-strings.ts'
 import { RedisConnection } from './redis-connection.ts'
 import type { RedisOptions } from './redis-settings.ts'
 import type { HostState, HostWrite, OutboxRecord, Store, Version } from './store.ts'
@@ -86,16 +87,13 @@ export function keysOf(hostId: string): { state: string; outbox: string } {
 
 /** ARGV of save.lua. */
 function saveArguments(write: HostWrite, made: Version, count: number): (string | Buffer)[] {
-  const set: (string | Buffer)[] = []
+  const set: (string | Uint8Array)[] = []
   const deleted: string[] = []
   for (const [name, value] of write.put) {
     if (value === null) deleted.push(name)
-    else set.push(name, asBuffer(value))
+    else set.push(name, value)
   }
-  const head = [write.expectedVersion, made, String(ttlMs), String(set.length / 2), String(deleted.length)]
   const records = write.outbox.flatMap((record, i) => [record.id, packRecord(record, count, i)])
-  return [...head, ...set, ...deleted, ...records]
+  const lists = [set, deleted, records].map(packStrings)
+  return [write.expectedVersion, made, String(ttlMs), ...lists]
 }
-
-/** ioredis takes only a Buffer for bytes. */
-const asBuffer = (value: Uint8Array): Buffer => Buffer.from(value.buffer, value.byteOffset, value.byteLength)
