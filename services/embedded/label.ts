@@ -4,7 +4,7 @@ import { HostDirectory } from '#core/host-directory.ts'
 import { type LabeledSession, partitionKey } from '#schemas'
 import { InProcessBus } from '#shared/bus/in-process.ts'
 import { MemoryStore } from '#shared/store/memory.ts'
-import { Capture } from '../capture/capture.ts'
+import { createCapture } from '../capture/create-capture.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
 import { Matcher } from '../matcher/matcher.ts'
 import { exportSessions } from './export-sessions.ts'
@@ -50,7 +50,7 @@ export async function labelCapture(options: LabelOptions): Promise<LabelResult> 
   const bus = new InProcessBus()
   const stop = new AbortController()
   const matcher = new Matcher({ bus, store: new MemoryStore(), constants, provisional: false })
-  const capture = new Capture({
+  const capture = createCapture({
     sensorId: options.sensorId,
     runId: randomUUID(),
     hosts: directory,

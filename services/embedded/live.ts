@@ -6,7 +6,7 @@ import { InProcessBus } from '#shared/bus/in-process.ts'
 import { MemoryStore } from '#shared/store/memory.ts'
 import { type AgentTopic, runAgent } from '../agent/agent.ts'
 import type { SocketSource } from '../agent/socket-source.ts'
-import { Capture } from '../capture/capture.ts'
+import { createCapture } from '../capture/create-capture.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
 import { Matcher } from '../matcher/matcher.ts'
 import { exportSessions } from './export-sessions.ts'
@@ -29,7 +29,7 @@ export async function runLive({ packets, source, constants, hostId, sink, signal
   const bus = new InProcessBus()
   const directory = new HostDirectory()
   const matcher = new Matcher({ bus, store: new MemoryStore(), constants, provisional: true })
-  const capture = new Capture({ sensorId: hostId, runId: randomUUID(), hosts: directory, keepUnmonitored: true })
+  const capture = createCapture({ sensorId: hostId, runId: randomUUID(), hosts: directory, keepUnmonitored: true })
   const publisher = new PacketPublisher(bus, packets, capture)
   const stopConsumers = new AbortController()
   const consuming = Promise.all([matcher.run(stopConsumers.signal), exportSessions(bus, sink, stopConsumers.signal)])

@@ -1,18 +1,18 @@
 import { codecs, type PacketBatch, partitionKey } from '#schemas'
 import type { Bus } from '#shared/bus/bus.ts'
-import type { Capture } from '../capture/capture.ts'
+import type { PacketCapture } from '../capture/capture.ts'
 import type { FrameBlock, PacketSource } from '../capture/packet-source.ts'
 
 /** Puts a capture's batches on the bus, each with what the sensor lost since its host's batch before. */
 export class PacketPublisher {
   readonly #bus: Bus
   readonly #packets: PacketSource
-  readonly #capture: Capture
+  readonly #capture: PacketCapture
   #lost = 0
   /** By host: how much of the loss its batches have told. */
   readonly #told = new Map<string, number>()
 
-  constructor(bus: Bus, packets: PacketSource, capture: Capture) {
+  constructor(bus: Bus, packets: PacketSource, capture: PacketCapture) {
     this.#bus = bus
     this.#packets = packets
     this.#capture = capture
