@@ -7,11 +7,9 @@ import { after, before, suite, test } from 'node:test'
 import { inspect } from 'node:util'
 import { storeContract } from './contract.ts'
 import { RedisStore } from './redis.ts'
-import { type RedisServer, skipWithoutRedis, startRedis } from './redis-server.ts'
+import { matcherRules, type RedisServer, skipWithoutRedis, startRedis } from './redis-server.ts'
 import { compileRedisSettings, type RedisSettings } from './redis-settings.ts'
 
-/** As the README gives it to operators. */
-const rules = ['~proclabel:*', '+eval', '+evalsha', '+hget', '+hset', '+hdel', '+hgetall', '+pexpire', '+info']
 const password = 'correct horse'
 const folder = mkdtempSync(join(tmpdir(), 'proclabel-redis-tls-'))
 const inFolder = (name: string) => join(folder, name)
@@ -44,7 +42,7 @@ suite('Redis with TLS, client certificates and ACL', { skip: skipWithoutRedis },
     const clientTls = ['--tls', '--cacert', 'ca.crt', '--cert', 'client.crt', '--key', 'client.key']
     const cliTls = clientTls.map(word => (word.startsWith('--') ? word : inFolder(word)))
     server = await startRedis(['--tls-port', ...serverTls, '--tls-auth-clients', 'yes'], cliTls)
-    server.cli('acl', 'setuser', 'matcher', 'on', `>${password}`, ...rules)
+    server.cli('acl', 'setuser', 'matcher', 'on', `>${password}`, ...matcherRules)
     writeFileSync(inFolder('password'), `${password}\n`)
     good = {
       redisUrl: [`rediss://127.0.0.1:${server.port}`],

@@ -21,6 +21,9 @@ export interface RedisServer {
   stop: () => Promise<void>
 }
 
+/** All that a matcher's user may do; as the README gives it to operators. */
+export const matcherRules = ['~proclabel:*', ...'+eval +evalsha +hget +hset +hdel +hgetall +pexpire +info'.split(' ')]
+
 /** Why tests that need Redis are skipped; false where it is installed. Under CI=true they are not skipped but fail. */
 export const skipWithoutRedis =
   process.env.CI !== 'true' && spawnSync('redis-server', ['--version']).error ? 'no redis-server here' : false
