@@ -5,11 +5,10 @@ import { plainAddress } from './ip-text.ts'
 import type { Moment, OwnershipInterval } from './ownership.ts'
 import type { ProcessExits } from './process-exits.ts'
 import type { ProcessTable } from './process-table.ts'
+import { Sequences } from './sequences.ts'
+import type { Stored } from './stored.ts'
 import type { Timeline } from './timeline.ts'
 import { tupleKey } from './tuple.ts'
-
-/** Runs whose last message is remembered. */
-const runsKept = 16
 
 interface Ends {
   proto: 'tcp' | 'udp'
@@ -26,7 +25,8 @@ export class EventReader {
   readonly #coverage: Coverage
   readonly #processes: ProcessTable
   readonly #exits: ProcessExits
-  readonly #lastSeq = new Map<string, number>()
+  readonly #sequences = new Sequences()
+  readonly stored: Stored = this.#sequences
 
   constructor(
     timeline: Timeline,
@@ -42,30 +42,17 @@ export class EventReader {
     this.#exits = exits
   }
 
-  /** See Stored. */
-  state(): ReadonlyMap<string, number> {
-    return this.#lastSeq
-  }
-
-  restore(lastSeq: ReadonlyMap<string, number>): void {
-    for (const [runKey, seq] of lastSeq) this.#lastSeq.set(runKey, seq)
-  }
-
   /** Host time of the earliest event that was new; null for a message without, or seen before. */
   apply(message: SocketEvents, isLocal: (ip: string) => boolean): number | null {
-    const runKey = `${message.source} ${message.run_id}`
-    const lastSeq = this.#lastSeq.get(runKey)
-    if (lastSeq !== undefined && message.seq <= lastSeq) return null
-    this.#lastSeq.delete(runKey)
-    this.#lastSeq.set(runKey, message.seq)
-    if (this.#lastSeq.size > runsKept) this.#lastSeq.delete(this.#lastSeq.keys().next().value!)
+    const { kind } = this.#sequences.take(`${message.source} ${message.run_id}`, message.seq)
+    if (kind === 'repeated') return null
 
     const first = message.events[0]
     this.#processes.tell(message.run_id, message.processes, message.until_us)
-    const contiguous = lastSeq !== undefined && message.seq === lastSeq + 1 && message.lost === 0
+    const contiguous = kind === 'next' && message.lost === 0
     const fromUs = message.lost > 0 ? message.until_us : (first?.time_us ?? message.until_us)
     this.#coverage.extend(message.source, message.complete, fromUs, message.until_us, contiguous)
-    if (!contiguous && lastSeq !== undefined) this.#doubtOpenEnds(message.source)
+    if (!contiguous && kind !== 'first') this.#doubtOpenEnds(message.source)
     for (const event of message.events) this.#applyEvent(message, event, isLocal)
     return first?.time_us ?? null
   }

@@ -117,7 +117,7 @@ export class HostMatcher {
     this.#stages = this.#createStages()
     const learned = [this.#rules, this.#tuples, this.#remotePorts, this.#remoteIps, this.#names]
     const told = [this.#timeline, this.#clocks, this.#coverage, this.#processes, this.#exits.stored, this.#polls]
-    const own = [this.#events, this.#scores, this.#taught]
+    const own = [this.#events.stored, this.#scores, this.#taught]
     this.#stored = storedTogether([...told, ...own, ...learned.map(({ stored }) => stored)])
   }
 

@@ -52,6 +52,7 @@ export class Session {
   dnsName: string | null = null
   peerSessionId: string | null = null
   captureGap = false
+  truncatedStart = false
   /** Known once asked for. */
   #id: string | null = null
   judgement: Judgement | null = null
@@ -109,6 +110,7 @@ export class Session {
       dnsName: this.dnsName,
       peerSessionId: this.peerSessionId,
       captureGap: this.captureGap,
+      truncatedStart: this.truncatedStart,
       judgement: this.judgement,
       published: this.published,
       revision: this.revision,
@@ -136,6 +138,10 @@ export class Session {
   /** The first packet observed; one that came out of order may be earlier. */
   get firstSeenUs(): number {
     return this.#rows.get(this.#row, word.firstSeenUs)
+  }
+
+  get synSeen(): boolean {
+    return this.#rows.get(this.#row, word.synOut) >= 0 || this.#rows.get(this.#row, word.synIn) >= 0
   }
 
   get endReason(): EndReason | null {
@@ -197,7 +203,7 @@ export class Session {
       lastUs: this.lastUs,
       direction: this.direction,
       directionBy: this.directionBy,
-      synSeen: rows.get(row, word.synOut) >= 0 || rows.get(row, word.synIn) >= 0,
+      synSeen: this.synSeen,
       packetsOut: rows.get(row, word.packetsOut),
       packetsIn: rows.get(row, word.packetsIn),
       tcpFlags: rows.get(row, word.tcpFlags),
@@ -256,7 +262,7 @@ export class Session {
       dns_name: this.dnsName,
       peer_session_id: this.peerSessionId,
       capture_gap: this.captureGap,
-      truncated_start: false,
+      truncated_start: this.truncatedStart,
       splt: rows.splt(row, swap),
     }
   }

@@ -6,7 +6,7 @@ import { InProcessBus } from '#shared/bus/in-process.ts'
 import { MemoryStore } from '#shared/store/memory.ts'
 import { createCapture } from '../capture/create-capture.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
-import { Matcher } from '../matcher/matcher.ts'
+import { Matcher, withinProcess } from '../matcher/matcher.ts'
 import { exportSessions } from './export-sessions.ts'
 import { type LogHistory, portKey, readLogHistory } from './log-history.ts'
 import { PacketPublisher } from './packet-publisher.ts'
@@ -49,7 +49,7 @@ export async function labelCapture(options: LabelOptions): Promise<LabelResult> 
   for (const host of logs?.hosts ?? []) directory!.apply(host)
   const bus = new InProcessBus()
   const stop = new AbortController()
-  const matcher = new Matcher({ bus, store: new MemoryStore(), constants, provisional: false })
+  const matcher = new Matcher({ bus, store: new MemoryStore(), constants, provisional: false, ...withinProcess })
   const capture = createCapture({
     sensorId: options.sensorId,
     runId: randomUUID(),

@@ -8,7 +8,7 @@ import { type AgentTopic, runAgent } from '../agent/agent.ts'
 import type { SocketSource } from '../agent/socket-source.ts'
 import { createCapture } from '../capture/create-capture.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
-import { Matcher } from '../matcher/matcher.ts'
+import { Matcher, withinProcess } from '../matcher/matcher.ts'
 import { exportSessions } from './export-sessions.ts'
 import { PacketPublisher } from './packet-publisher.ts'
 
@@ -28,7 +28,7 @@ export interface LiveOptions {
 export async function runLive({ packets, source, constants, hostId, sink, signal }: LiveOptions): Promise<void> {
   const bus = new InProcessBus()
   const directory = new HostDirectory()
-  const matcher = new Matcher({ bus, store: new MemoryStore(), constants, provisional: true })
+  const matcher = new Matcher({ bus, store: new MemoryStore(), constants, provisional: true, ...withinProcess })
   const capture = createCapture({ sensorId: hostId, runId: randomUUID(), hosts: directory, keepUnmonitored: true })
   const publisher = new PacketPublisher(bus, packets, capture)
   const stopConsumers = new AbortController()

@@ -8,7 +8,7 @@ import type { OwnershipInterval } from '#core/ownership.ts'
 import { judgementOf, protocolName, Session } from '#core/session.ts'
 import { factsOf, type SessionFacts } from '#core/session-facts.ts'
 import { SessionRows } from '#core/session-rows.ts'
-import { SessionTable } from '#core/session-table.ts'
+import { SessionTable, sessionTimes } from '#core/session-table.ts'
 import type { ServerNames } from '#core/stages/server-name.ts'
 import {
   codecs,
@@ -73,6 +73,9 @@ export class HostPipeline {
   #records: LabeledSession[] = []
   #nowUs = Number.NEGATIVE_INFINITY
   #reconsideredUs = Number.NEGATIVE_INFINITY
+  /** The input began in the midst, and sessions that were open then may still show up. */
+  #isMidst = false
+  #firstUs = Number.NaN
 
   constructor(hostId: string, options: PipelineOptions) {
     this.hostId = hostId
@@ -101,6 +104,8 @@ export class HostPipeline {
       dnsNames: this.#dnsNames.state(),
       undecided: this.#undecided,
       nowUs: this.#nowUs,
+      firstUs: this.#firstUs,
+      isMidst: this.#isMidst,
       reconsideredUs: this.#reconsideredUs,
     }
   }
@@ -115,7 +120,14 @@ export class HostPipeline {
     this.#dnsNames.restore(state.dnsNames)
     for (const [id, undecided] of state.undecided) this.#undecided.set(id, undecided)
     this.#nowUs = state.nowUs
+    this.#firstUs = state.firstUs
+    this.#isMidst = state.isMidst
     this.#reconsideredUs = state.reconsideredUs
+  }
+
+  /** What came before is lost: sessions that show no beginning, and may have been open then, are marked. */
+  beginInMidst(): void {
+    this.#isMidst = true
   }
 
   applyHost(host: Host): void {
@@ -132,9 +144,8 @@ export class HostPipeline {
     this.#settle()
   }
 
-  /** Throws a RangeError for a batch whose columns do not fit each other. */
-  applyPackets(batch: PacketBatch, lost: number): void {
-    const columns = readPacketColumns(batch)
+  /** `lost`: packets that the sensor lost before this batch. Throws a RangeError for columns that do not fit each other. */
+  applyPackets(batch: PacketBatch, lost: number, columns: PacketColumns = readPacketColumns(batch)): void {
     if (columns.dns.length > 0) this.#learnNames(columns)
     this.#table.apply(columns, lost)
     if (this.#fresh.length > 0) this.#begin()
@@ -182,6 +193,7 @@ export class HostPipeline {
 
   #begin(): void {
     this.#fresh.sort((a, b) => a.firstSeenUs - b.firstSeenUs)
+    if (this.#isMidst) this.#markTruncated()
     for (const session of this.#fresh) {
       if (this.hostId !== '') {
         const peer = this.#options.directory.hostOf(session.remoteIp, session.firstUs)
@@ -191,6 +203,17 @@ export class HostPipeline {
       }
     }
     this.#fresh = []
+  }
+
+  #markTruncated(): void {
+    if (Number.isNaN(this.#firstUs)) this.#firstUs = this.#fresh[0]!.firstSeenUs
+    for (const session of this.#fresh) {
+      const sinceUs = session.firstSeenUs - this.#firstUs
+      const { tcpIdleUs, otherIdleUs } = sessionTimes
+      const mayGoOn = sinceUs < (session.protocol === 6 ? tcpIdleUs : otherIdleUs)
+      session.truncatedStart = mayGoOn && !session.synSeen
+      if (sinceUs >= tcpIdleUs) this.#isMidst = false
+    }
   }
 
   /** Judges, in order of their start, the sessions whose socket data is in, or has been waited for long enough. */

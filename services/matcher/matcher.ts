@@ -1,171 +1,220 @@
-import type { MatchConstants } from '#core/constants.ts'
 import { HostDirectory } from '#core/host-directory.ts'
 import type { SessionFacts } from '#core/session-facts.ts'
-import { ServerNames } from '#core/stages/server-name.ts'
-import { codecs, type LabeledSession, type PacketBatch, partitionKey, type Topic } from '#schemas'
-import type { Bus, ConsumedRecord } from '#shared/bus/bus.ts'
-import { ProclabelError } from '#shared/errors.ts'
-import type { Store, Version } from '#shared/store/store.ts'
-import { HostPipeline, type PipelineOptions, type SocketHistory } from './host-pipeline.ts'
+import { SharedNames } from '#core/stages/server-name.ts'
+import { codecs } from '#schemas'
+import type { Batch, Bus, BusRecord, ConsumedRecord, Subscription } from '#shared/bus/bus.ts'
+import type { OutboxRecord, Store } from '#shared/store/store.ts'
+import { type CopyOptions, HostCopy } from './host-copy.ts'
+import type { SocketHistory } from './host-pipeline.ts'
+import { HostWriter } from './host-writer.ts'
+import { untilDone } from './retry.ts'
 
 export const inputTopics = ['hosts', 'socket-snapshots', 'socket-events', 'packets'] as const
 export const matcherGroup = 'matcher'
 
 /** At the end of the input sessions are published in such portions: the records of all would be too much at once. */
 const sessionsASave = 512
+/** Characters of a host id; a longer key is no host's. */
+const maxHostId = 255
+/** What the store knows a partition by that has been read into it: without it, the store was lost, or is new. */
+const markOf = (partition: number) => `partition ${partition}`
 
-export interface MatcherOptions {
+export interface MatcherOptions extends Pick<CopyOptions, 'constants' | 'provisional' | 'persistent' | 'plausible'> {
   bus: Bus
   store: Store
-  constants: MatchConstants
-  /** As in PipelineOptions. */
-  provisional: boolean
+  /** Offsets are committed this long after their batch was written: more than the store can lose, milliseconds. */
+  commitLagMs: number
 }
 
-interface HostWork {
-  pipeline: HostPipeline
-  version: Version
-  /** Highest sequence number seen of each source's run. */
-  sequences: Map<string, number>
+/** For one process that reads and writes by itself: state has nowhere to go on, and files tell of any time. */
+export const withinProcess = Object.freeze({ persistent: false, plausible: null, commitLagMs: 0 })
+
+/** One partition, as this matcher reads it. */
+interface Partition {
+  copies: Map<string, HostCopy>
+  /** Batches that were written and are not committed, oldest first. */
+  written: { batch: Batch; atMs: number }[]
+  /** The store had lost it: it is read again from the earliest record. */
+  isRebuilt: boolean
 }
 
 /**
- * The join. For each batch: apply its records to the hosts' working copies, write the records to publish and the sequence
- * numbers in one atomic write a host, publish, acknowledge, commit.
+ * The join. For each batch: apply its records to the hosts' working copies; write what changed and the sessions to publish
+ * in one atomic write a host; publish; acknowledge; and commit, later.
  */
 export class Matcher {
   readonly #options: MatcherOptions
-  readonly #hosts = new Map<string, HostWork>()
-  readonly #directory = new HostDirectory()
-  readonly #sharedNames: ServerNames
-  /** Records by what became of them: applied, repeated, or the reason they could not be used. */
+  readonly #copyOptions: CopyOptions
+  readonly #writer: HostWriter
+  readonly #partitions = new Map<number, Partition>()
+  #epoch: number
+  #signal: AbortSignal = new AbortController().signal
+  /** Records by what became of them: applied, repeated, tombstone, or the reason they could not be used. */
   readonly records: Record<string, number> = {}
 
   constructor(options: MatcherOptions) {
+    const { bus, store, constants } = options
     this.#options = options
-    this.#sharedNames = new ServerNames(options.constants)
+    this.#copyOptions = { ...options, directory: new HostDirectory(), sharedNames: new SharedNames(constants) }
+    this.#writer = new HostWriter(bus, store)
+    this.#epoch = store.epoch
   }
 
   /** Reads until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    for await (const batch of this.#options.bus.subscribe(inputTopics, matcherGroup, signal)) {
-      const touched = new Set<string>()
-      for (const record of batch.records) {
-        const { hostId, fate } = await this.#apply(record)
-        this.records[fate] = (this.records[fate] ?? 0) + 1
-        touched.add(hostId)
+    this.#signal = signal
+    const { bus, store } = this.#options
+    const onRevoked = (partitions: readonly number[]) => {
+      for (const partition of partitions) this.#partitions.delete(partition)
+    }
+    const subscription = bus.subscribe(inputTopics, matcherGroup, signal, { onRevoked })
+    try {
+      for await (const batch of subscription) {
+        if (store.epoch !== this.#epoch) await this.#startOver(subscription)
+        else await this.#take(batch, subscription)
       }
-      for (const hostId of touched) await this.#save(hostId)
-      await batch.commit()
+    } catch (error) {
+      if (!signal.aborted) throw error
     }
   }
 
   /** The input is over: ends every session. Those whose label could change are kept for `finish`. */
   async end(): Promise<void> {
-    for (const [hostId, { pipeline }] of this.#hosts) {
+    for (const [hostId, copy] of this.#copies()) {
       let more = true
       while (more) {
-        more = pipeline.end(sessionsASave)
-        await this.#save(hostId)
+        more = copy.pipeline.end(sessionsASave)
+        await this.#writer.write(new Map([[hostId, copy]]), this.#signal)
       }
     }
   }
 
   /** Hosts and facts of the sessions whose label is not final. */
   *undecided(): Iterable<{ hostId: string; facts: SessionFacts }> {
-    for (const [hostId, { pipeline }] of this.#hosts) for (const facts of pipeline.undecided()) yield { hostId, facts }
+    for (const [hostId, { pipeline }] of this.#copies())
+      for (const facts of pipeline.undecided()) yield { hostId, facts }
   }
 
   /** After `end`: post-processing for the last time; publishes what is left. */
   async finish(history: SocketHistory | null = null): Promise<void> {
-    for (const [hostId, { pipeline }] of this.#hosts) {
-      pipeline.finish(history)
-      await this.#save(hostId)
+    for (const [hostId, copy] of this.#copies()) {
+      copy.pipeline.finish(history)
+      await this.#writer.write(new Map([[hostId, copy]]), this.#signal)
     }
   }
 
   /** Sessions in memory, open or not final. */
   get size(): number {
     let size = 0
-    for (const { pipeline } of this.#hosts.values()) size += pipeline.size
+    for (const [, { pipeline }] of this.#copies()) size += pipeline.size
     return size
   }
 
-  async #apply(record: ConsumedRecord): Promise<{ hostId: string; fate: string }> {
-    const topic = record.topic as Topic
-    const work = await this.#host(record.key)
-    const hostId = record.key
-    if (record.value === null) return { hostId, fate: 'tombstone' }
-    try {
-      if (topic === 'hosts') {
-        const host = codecs.hosts.decode(record.value)
-        this.#directory.apply(host)
-        work.pipeline.applyHost(host)
-      } else if (topic === 'socket-snapshots') {
-        work.pipeline.applySnapshot(codecs['socket-snapshots'].decode(record.value))
-      } else if (topic === 'socket-events') {
-        work.pipeline.applyEvents(codecs['socket-events'].decode(record.value))
-      } else {
-        return { hostId, fate: this.#applyPackets(work, codecs.packets.decode(record.value)) }
+  *#copies(): Iterable<[string, HostCopy]> {
+    for (const { copies } of this.#partitions.values()) yield* copies
+  }
+
+  async #take(batch: Batch, subscription: Subscription): Promise<void> {
+    const partition = this.#partitions.get(batch.partition) ?? (await this.#begin(batch, subscription))
+    if (partition === null) return
+    await this.#apply(batch.records, partition)
+    partition.written.push({ batch, atMs: performance.now() })
+    await this.#commit(partition)
+  }
+
+  /** The first batch of a partition. Null where the store does not know it: then it is read again from its beginning. */
+  async #begin({ partition: number }: Batch, subscription: Subscription): Promise<Partition | null> {
+    const { store, persistent } = this.#options
+    const partition: Partition = { copies: new Map(), written: [], isRebuilt: false }
+    if (persistent) {
+      const mark = markOf(number)
+      const { version } = await untilDone(this.#signal, () => store.load(mark))
+      if (version === '0') {
+        const write = { expectedVersion: version, put: new Map([['mark', Buffer.of(1)]]), outbox: [] }
+        await subscription.seek(number, 'earliest')
+        await untilDone(this.#signal, () => store.save(mark, write))
+        this.#partitions.set(number, { ...partition, isRebuilt: true })
+        return null
       }
-      return { hostId, fate: 'applied' }
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error
-      return { hostId, fate: 'undecodable' }
     }
+    this.#partitions.set(number, partition)
+    return partition
   }
 
-  #applyPackets(work: HostWork, batch: PacketBatch): 'applied' | 'repeated' {
-    const source = `${batch.sensor_id}/${batch.run_id}`
-    const last = work.sequences.get(source) ?? batch.seq - 1
-    if (batch.seq <= last) return 'repeated'
-    work.pipeline.applyPackets(batch, batch.lost + (batch.seq - last - 1))
-    // Not before: a batch that could not be used is a gap to the next.
-    work.sequences.set(source, batch.seq)
-    return 'applied'
+  /**
+   * Applies and writes records. Where somebody else has written a host meanwhile, its copy is loaded again; it knows what of
+   * these records the other has applied.
+   */
+  async #apply(records: readonly ConsumedRecord[], partition: Partition): Promise<void> {
+    const letters = new Map<ConsumedRecord, { reason: string; detail: string }>()
+    for (let left = records; left.length > 0; ) {
+      const usable = left.filter(record => {
+        if (record.key.length <= maxHostId) return true
+        letters.set(record, { reason: 'host-id-too-long', detail: `${record.key.length} characters` })
+        return false
+      })
+      const touched = await this.#load(new Set(usable.map(({ key }) => key)), partition)
+      const fates = usable.map(record => ({ record, fate: touched.get(record.key)!.apply(record) }))
+      const fenced = await this.#writer.write(touched, this.#signal)
+      for (const hostId of fenced) partition.copies.delete(hostId)
+      for (const { record, fate } of fates) {
+        if (fenced.has(record.key)) continue
+        if ('detail' in fate) letters.set(record, { reason: fate.kind, detail: fate.detail })
+        else this.#count(fate.kind)
+      }
+      left = usable.filter(({ key }) => fenced.has(key))
+    }
+    await this.#bury(letters)
   }
 
-  async #host(hostId: string): Promise<HostWork> {
-    const known = this.#hosts.get(hostId)
-    if (known) return known
-    const { store, constants, provisional } = this.#options
-    const { version, fields } = await store.load(hostId)
-    const stored = fields.get('sequences')
-    const sequences = new Map<string, number>(stored ? JSON.parse(Buffer.from(stored).toString()) : [])
-    const options: PipelineOptions = {
-      constants,
-      provisional,
-      directory: this.#directory,
-      sharedNames: this.#sharedNames,
+  /** The working copies of hosts; those that are not in memory from the store, and what waits in their outboxes is published. */
+  async #load(hostIds: ReadonlySet<string>, { copies, isRebuilt }: Partition): Promise<Map<string, HostCopy>> {
+    const { store } = this.#options
+    const unknown = [...hostIds].filter(hostId => !copies.has(hostId))
+    if (unknown.length > 0) {
+      const states = await untilDone(this.#signal, () => store.loadMany(unknown))
+      const outboxes = new Map<string, readonly OutboxRecord[]>()
+      for (const [hostId, state] of states) {
+        const copy = HostCopy.restore(hostId, state, this.#copyOptions)
+        if (isRebuilt && state.version === '0') copy.beginInMidst()
+        copies.set(hostId, copy)
+        if (state.version !== '0') outboxes.set(hostId, await untilDone(this.#signal, () => store.outbox(hostId)))
+      }
+      await this.#writer.publish(outboxes, this.#signal)
     }
-    const work = { pipeline: new HostPipeline(hostId, options), version, sequences }
-    this.#hosts.set(hostId, work)
-    return work
+    return new Map(Array.from(hostIds, hostId => [hostId, copies.get(hostId)!]))
   }
 
-  async #save(hostId: string): Promise<void> {
-    const { store, bus } = this.#options
-    const work = this.#hosts.get(hostId)!
-    const outbox = work.pipeline.take().map(record => toOutbox(hostId, record))
-    const value = Buffer.from(JSON.stringify([...work.sequences]))
-    const put = new Map([['sequences', value]])
-    const version = await store.save(hostId, { expectedVersion: work.version, put, outbox })
-    if (version === null) {
-      throw new ProclabelError('PROCLABEL_FENCED', `another matcher has written the state of host '${hostId}'`)
-    }
-    work.version = version
-    if (outbox.length === 0) return
-    await bus.publish('labeled-sessions', outbox)
-    await store.acknowledge(
-      hostId,
-      outbox.map(({ id }) => id),
-    )
+  /** Commits the newest batch that was written long enough ago. */
+  async #commit({ written }: Partition): Promise<void> {
+    const beforeMs = performance.now() - this.#options.commitLagMs
+    const ripe = written.findLastIndex(({ atMs }) => atMs <= beforeMs)
+    if (ripe < 0) return
+    const [last] = written.splice(0, ripe + 1).slice(-1)
+    await last!.batch.commit()
+  }
+
+  /** The store may have lost writes: the copies are dropped, and the input is read again from what was committed. */
+  async #startOver(subscription: Subscription): Promise<void> {
+    this.#epoch = this.#options.store.epoch
+    const partitions = [...this.#partitions.keys()]
+    this.#partitions.clear()
+    for (const partition of partitions) await subscription.seek(partition, 'committed')
+  }
+
+  /** Records nobody can use go to `dead-letters`. */
+  async #bury(letters: ReadonlyMap<ConsumedRecord, { reason: string; detail: string }>): Promise<void> {
+    if (letters.size === 0) return
+    const records = Array.from(letters, ([{ topic, partition, offset, key, value }, { reason, detail }]): BusRecord => {
+      this.#count(reason)
+      const letter = { topic, partition, offset, key: Buffer.from(key), value: value && Buffer.from(value) }
+      const told = { ...letter, step: matcherGroup, reason, detail, time_us: Date.now() * 1000 }
+      return { key: topic, value: codecs['dead-letters'].encode(told) }
+    })
+    await untilDone(this.#signal, () => this.#options.bus.publish('dead-letters', records))
+  }
+
+  #count(fate: string): void {
+    this.records[fate] = (this.records[fate] ?? 0) + 1
   }
 }
-
-const toOutbox = (hostId: string, record: LabeledSession) => ({
-  id: `${record.session_id}/${record.revision}`,
-  topic: 'labeled-sessions',
-  key: partitionKey(hostId),
-  value: codecs['labeled-sessions'].encode(record),
-})

@@ -1,34 +1,73 @@
 /** A record to publish. Keys decide partition and order: records of one key arrive in the order they were published. */
 export interface BusRecord {
   key: string
+  /** What decides the partition where it is not the key: records that share it share a partition, and their order. */
+  partitionKey?: string
   /** Avro in Confluent wire format; null is a tombstone. */
   value: Uint8Array | null
 }
 
 /** A record as it was read. */
-export interface ConsumedRecord extends BusRecord {
+export interface ConsumedRecord {
+  key: string
+  value: Uint8Array | null
   topic: string
   partition: number
   offset: number
+  /** When the bus took it in, milliseconds since the epoch, by the bus's clock. */
+  appendMs: number
 }
 
-/** Records of one partition number of all subscribed topics, in append order, held until the reader calls `commit`. */
+/** Records of one partition number of all subscribed topics, in append order across these topics. */
 export interface Batch {
   partition: number
   records: readonly ConsumedRecord[]
+  /**
+   * Says that this batch and those of its partition before it need not come again. Holds no record, so it may be kept and
+   * called later. Does nothing when the partition was taken away or sought meanwhile.
+   */
   commit: () => Promise<void>
+}
+
+/** What a reader is told of the partitions that it reads; called between batches, never twice for the same change. */
+export interface PartitionListener {
+  /** Partitions that are read from now on, from what the group committed. */
+  onAssigned?: (partitions: readonly number[]) => void
+  /** Partitions that another reader may have by now: what was made of them in memory is to be dropped. */
+  onRevoked?: (partitions: readonly number[]) => void
+}
+
+/** Batches until it is aborted; then, or when the reader leaves the loop, the subscription is over. Read it once. */
+export interface Subscription extends AsyncIterable<Batch> {
+  /**
+   * Reads a partition again: from what was committed, or from the earliest record that the bus still holds. Commits of
+   * batches handed out before do nothing.
+   */
+  seek: (partition: number, to: 'committed' | 'earliest') => Promise<void>
+  /** Hands out no batch of the partition until `resume`; the others go on. */
+  pause: (partition: number) => void
+  resume: (partition: number) => void
 }
 
 /** What services speak over: Kafka between processes, a bounded queue within one. */
 export interface Bus {
-  /** Resolves once the records are safe with the bus; awaiting it is how a producer slows down. */
+  /**
+   * Resolves once the records are safe with the bus; awaiting it is how a producer slows down. Rejects with a retryable
+   * PROCLABEL_BUS when the bus cannot take them in time; then some of them may have been taken, and every publish that
+   * waited behind it is rejected too, so that a caller who repeats them in order keeps the order.
+   */
   publish: (topic: string, records: readonly BusRecord[]) => Promise<void>
   /**
-   * Yields batches until `signal` aborts. The group exists from this call on, not from the first read.
-   * A batch that was never committed comes again to the group's next subscriber. One reader at a time handles a batch:
-   * the next is yielded when it asks for it.
+   * The group exists from this call on, not from the first read; a new group reads from the earliest record. A batch that
+   * was never committed comes again to the group's next reader. Within one reader, the next batch is yielded when it asks
+   * for it. Throws PROCLABEL_BUS out of the loop when the bus has failed for good.
    */
-  subscribe: (topics: readonly string[], group: string, signal: AbortSignal) => AsyncIterable<Batch>
+  subscribe: (
+    topics: readonly string[],
+    group: string,
+    signal: AbortSignal,
+    listener?: PartitionListener,
+  ) => Subscription
   /** Ends every subscription; a later publish is refused. */
   close: () => Promise<void>
 }

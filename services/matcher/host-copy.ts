@@ -1,0 +1,220 @@
+import { Sequences } from '#core/sequences.ts'
+import { codecs, type LabeledSession, type PacketBatch, readPacketColumns, type Topic } from '#schemas'
+import type { ConsumedRecord } from '#shared/bus/bus.ts'
+import type { HostState, HostWrite, OutboxRecord, Version } from '#shared/store/store.ts'
+import { HostPipeline, type PipelineOptions, type PipelineState } from './host-pipeline.ts'
+import { pack, unpack } from './packed-state.ts'
+
+/** What became of a record; of the last three kinds, `detail` says why. */
+export type Fate =
+  | { kind: 'applied' | 'repeated' | 'tombstone' }
+  | { kind: 'undecodable' | 'other-host' | 'implausible-time'; detail: string }
+
+/** Event times that a record may have, microseconds since the epoch; null believes any. */
+export interface PlausibleTimes {
+  fromUs: number
+  /** How far ahead of the time at which the bus took the record in. */
+  aheadUs: number
+}
+
+export interface CopyOptions extends PipelineOptions {
+  /** Whether the state is written to the store, so that another matcher can go on from it. */
+  persistent: boolean
+  plausible: PlausibleTimes | null
+}
+
+/** A record that was applied since the last snapshot; or, with a topic of its own, that the copy began in the midst of its input. */
+type JournalEntry = readonly [topic: Topic | typeof midst, offset: number, value: Uint8Array]
+const midst = 'midst'
+
+interface Snapshot {
+  pipeline: PipelineState
+  sequences: ReturnType<Sequences['state']>
+  applied: ReadonlyMap<string, number>
+}
+
+const snapshotField = 'snapshot'
+const journalField = (number: number) => `journal:${number}`
+const isJournal = (field: string) => field.startsWith('journal:')
+const numberOf = (field: string) => Number(field.slice('journal:'.length))
+
+/** A snapshot is made when the journal has this many writes, or twice the bytes of the last snapshot and at least so many. */
+const journalWrites = 256
+const minJournalBytes = 65_536
+
+/**
+ * The working copy of one host. In the store it is a snapshot of the pipeline and a journal: the records that were applied
+ * since, in their order. Pipelines are pure, so applying the journal to the snapshot makes the very same copy again.
+ *
+ *   store:  snapshot ── journal:7 ── journal:8 ── journal:9        outbox: sessions to publish
+ *              └──────────── restore ───────────────►  copy ── write ──► journal:10 + outbox, or a new snapshot
+ */
+export class HostCopy {
+  readonly pipeline: HostPipeline
+  readonly #hostId: string
+  readonly #options: CopyOptions
+  /** Of packet batches, by sensor and run. */
+  readonly #sequences = new Sequences()
+  /** Highest offset applied of each topic. */
+  readonly #applied = new Map<string, number>()
+  #version: Version = '0'
+  #fresh: JournalEntry[] = []
+  #journal: string[] = []
+  #journalNumber = 0
+  #journalBytes = 0
+  #snapshotBytes = 0
+  #pending: HostWrite | null = null
+
+  constructor(hostId: string, options: CopyOptions) {
+    this.#hostId = hostId
+    this.#options = options
+    this.pipeline = new HostPipeline(hostId, options)
+  }
+
+  /** The copy that was stored. What it publishes on the way is in the outbox, or was published. */
+  static restore(hostId: string, { version, fields }: HostState, options: CopyOptions): HostCopy {
+    const copy = new HostCopy(hostId, options)
+    copy.#version = version
+    const snapshot = fields.get(snapshotField)
+    if (snapshot) copy.#restore(snapshot)
+    copy.#journal = [...fields.keys()].filter(isJournal).sort((a, b) => numberOf(a) - numberOf(b))
+    for (const field of copy.#journal) {
+      const packed = fields.get(field)!
+      copy.#journalBytes += packed.length
+      copy.#journalNumber = numberOf(field) + 1
+      for (const [topic, offset, value] of unpack(packed) as JournalEntry[]) {
+        if (topic === midst) copy.pipeline.beginInMidst()
+        else copy.#replay(topic, offset, value)
+      }
+    }
+    copy.pipeline.take()
+    return copy
+  }
+
+  /** What came before the first record is lost: sessions that were open then begin truncated. */
+  beginInMidst(): void {
+    this.pipeline.beginInMidst()
+    this.#fresh.push([midst, 0, Buffer.alloc(0)])
+  }
+
+  /** Applies a record, unless it was applied before. */
+  apply({ topic, offset, value, appendMs }: ConsumedRecord): Fate {
+    if (offset <= (this.#applied.get(topic) ?? -1)) return { kind: 'repeated' }
+    this.#applied.set(topic, offset)
+    if (value === null) return { kind: 'tombstone' }
+    try {
+      const fate = this.#dispatch(topic as Topic, value, appendMs)
+      if (fate.kind === 'applied' && this.#options.persistent) this.#fresh.push([topic as Topic, offset, value])
+      return fate
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      return { kind: 'undecodable', detail: error.message }
+    }
+  }
+
+  /** What changed since the last write, to be saved until the store has answered; null if nothing did. */
+  write(): HostWrite | null {
+    this.#pending ??= this.#collect()
+    return this.#pending
+  }
+
+  /** The last write is in the store, and made this version. */
+  written(version: Version): void {
+    this.#version = version
+    this.#pending = null
+  }
+
+  #collect(): HostWrite | null {
+    const outbox = this.pipeline.take().map(toOutbox)
+    if (this.#fresh.length === 0 && outbox.length === 0) return null
+    return { expectedVersion: this.#version, put: this.#changes(), outbox }
+  }
+
+  #changes(): Map<string, Uint8Array | null> {
+    if (this.#fresh.length === 0) return new Map()
+    const entry = pack(this.#fresh)
+    this.#fresh = []
+    this.#journalBytes += entry.length
+    if (
+      this.#journal.length < journalWrites &&
+      this.#journalBytes < Math.max(minJournalBytes, 2 * this.#snapshotBytes)
+    ) {
+      const field = journalField(this.#journalNumber++)
+      this.#journal.push(field)
+      return new Map([[field, entry]])
+    }
+    const state: Snapshot = {
+      pipeline: this.pipeline.state(),
+      sequences: this.#sequences.state(),
+      applied: this.#applied,
+    }
+    const snapshot = pack(state)
+    const changes = new Map<string, Uint8Array | null>(this.#journal.map(field => [field, null]))
+    this.#journal = []
+    this.#journalBytes = 0
+    this.#snapshotBytes = snapshot.length
+    return changes.set(snapshotField, snapshot)
+  }
+
+  #restore(packed: Uint8Array): void {
+    const { pipeline, sequences, applied } = unpack(packed) as Snapshot
+    this.pipeline.restore(pipeline)
+    this.#sequences.restore(sequences)
+    for (const [topic, offset] of applied) this.#applied.set(topic, offset)
+    this.#snapshotBytes = packed.length
+  }
+
+  #replay(topic: Topic, offset: number, value: Uint8Array): void {
+    this.#applied.set(topic, offset)
+    this.#dispatch(topic, value, null)
+  }
+
+  /** Throws a RangeError for what is not a record of the topic. `appendMs` is null for a record that was applied before. */
+  #dispatch(topic: Topic, value: Uint8Array, appendMs: number | null): Fate {
+    if (topic === 'hosts') {
+      const host = codecs.hosts.decode(value)
+      const fate = this.#check(host.host_id, host.updated_us, appendMs)
+      if (fate) return fate
+      this.#options.directory.apply(host)
+      this.pipeline.applyHost(host)
+    } else if (topic === 'socket-snapshots') {
+      const message = codecs[topic].decode(value)
+      const fate = this.#check(message.host_id, message.polls[0]?.time_us ?? null, appendMs)
+      if (fate) return fate
+      this.pipeline.applySnapshot(message)
+    } else if (topic === 'socket-events') {
+      const message = codecs[topic].decode(value)
+      const fate = this.#check(message.host_id, message.until_us, appendMs)
+      if (fate) return fate
+      this.pipeline.applyEvents(message)
+    } else {
+      const batch = codecs.packets.decode(value)
+      return this.#check(batch.host_id, batch.until_us, appendMs) ?? this.#applyPackets(batch)
+    }
+    return { kind: 'applied' }
+  }
+
+  #applyPackets(batch: PacketBatch): Fate {
+    const columns = readPacketColumns(batch)
+    const place = this.#sequences.take(`${batch.sensor_id}/${batch.run_id}`, batch.seq)
+    if (place.kind === 'repeated') return { kind: 'repeated' }
+    this.pipeline.applyPackets(batch, batch.lost + (place.kind === 'gap' ? place.missing : 0), columns)
+    return { kind: 'applied' }
+  }
+
+  /** Why the record cannot be this host's, or of this time; null if it can. */
+  #check(hostId: string, timeUs: number | null, appendMs: number | null): Fate | null {
+    if (hostId !== this.#hostId) return { kind: 'other-host', detail: 'key of one host, value of another' }
+    const { plausible } = this.#options
+    if (appendMs === null || timeUs === null || plausible === null) return null
+    if (timeUs >= plausible.fromUs && timeUs <= appendMs * 1000 + plausible.aheadUs) return null
+    return { kind: 'implausible-time', detail: `time ${timeUs} us, taken in at ${appendMs} ms` }
+  }
+}
+
+const toOutbox = (record: LabeledSession): OutboxRecord => ({
+  id: `${record.session_id}/${record.revision}`,
+  topic: 'labeled-sessions',
+  key: record.session_id,
+  value: codecs['labeled-sessions'].encode(record),
+})

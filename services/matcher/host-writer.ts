@@ -1,0 +1,52 @@
+import type { Bus, BusRecord } from '#shared/bus/bus.ts'
+import type { OutboxRecord, Store } from '#shared/store/store.ts'
+import type { HostCopy } from './host-copy.ts'
+import { untilDone } from './retry.ts'
+
+/** Writes working copies to the store, and publishes what the store then holds in its outbox. */
+export class HostWriter {
+  readonly #bus: Bus
+  readonly #store: Store
+
+  constructor(bus: Bus, store: Store) {
+    this.#bus = bus
+    this.#store = store
+  }
+
+  /**
+   * Saves what has changed in each copy, publishes, acknowledges. Waits for as long as store or bus are away. Answers with
+   * the hosts whose state somebody else has written: nothing of their copies was saved or published.
+   */
+  async write(copies: ReadonlyMap<string, HostCopy>, signal: AbortSignal): Promise<Set<string>> {
+    const fenced = new Set<string>()
+    const outboxes = new Map<string, readonly OutboxRecord[]>()
+    const save = async ([hostId, copy]: [string, HostCopy]) => {
+      const write = copy.write()
+      if (write === null) return
+      const version = await untilDone(signal, () => this.#store.save(hostId, write))
+      if (version === null) {
+        fenced.add(hostId)
+        return
+      }
+      copy.written(version)
+      if (write.outbox.length > 0) outboxes.set(hostId, write.outbox)
+    }
+    await Promise.all(Array.from(copies, save))
+    await this.publish(outboxes, signal)
+    return fenced
+  }
+
+  /** Publishes the outboxes of hosts and acknowledges them. */
+  async publish(outboxes: ReadonlyMap<string, readonly OutboxRecord[]>, signal: AbortSignal): Promise<void> {
+    const records: BusRecord[] = []
+    for (const [hostId, outbox] of outboxes)
+      for (const { key, value } of outbox) records.push({ key, partitionKey: hostId, value })
+    if (records.length === 0) return
+    await untilDone(signal, () => this.#bus.publish('labeled-sessions', records))
+    const acknowledge = ([hostId, outbox]: [string, readonly OutboxRecord[]]) => {
+      const ids = outbox.map(({ id }) => id)
+      return untilDone(signal, () => this.#store.acknowledge(hostId, ids))
+    }
+    await Promise.all(Array.from(outboxes, acknowledge))
+  }
+}
