@@ -1,0 +1,159 @@
+/** The metrics of the services, by who measures them: one list, so that alerts and dashboards find every name here. */
+import { topics } from '#schemas'
+import { delayBuckets, durationBuckets, type Metrics, sizeBuckets } from './metrics.ts'
+
+const topic = Object.keys(topics)
+const partitionLabels = (count: number) => Array.from({ length: count }, (_, partition) => String(partition))
+const result = ['ok', 'error']
+
+export type ProducerMetrics = ReturnType<typeof producerMetrics>
+/** What a service publishes, and what waits to be published. */
+export const producerMetrics = (metrics: Metrics) => ({
+  produced: metrics.counter({ name: 'events_produced_total', help: 'Records that the bus took', labels: { topic } }),
+  errors: metrics.counter({
+    name: 'produce_errors_total',
+    help: 'Publish attempts that failed',
+    labels: { topic, reason: ['unavailable', 'timeout', 'refused'] },
+  }),
+  duration: metrics.histogram({
+    name: 'produce_duration_seconds',
+    help: 'From publishing to the acknowledgement',
+    labels: { topic },
+    buckets: durationBuckets,
+  }),
+  queued: metrics.gauge({ name: 'produce_queue_messages', help: 'Records that wait in memory to be published' }),
+  spooled: metrics.gauge({ name: 'spool_bytes', help: 'Bytes that wait on disk to be published' }),
+  dropped: metrics.counter({
+    name: 'spool_dropped_total',
+    help: 'Records given up before they were published',
+    labels: { topic, reason: ['spool-full', 'disk-full', 'disk-error', 'queue-full'] },
+  }),
+})
+
+export type ConsumerMetrics = ReturnType<typeof consumerMetrics>
+/** What a service reads. */
+export const consumerMetrics = (metrics: Metrics, group: string, partitions: number) => {
+  const where = { topic, partition: partitionLabels(partitions), group: [group] }
+  return {
+    consumed: metrics.counter({
+      name: 'events_consumed_total',
+      help: 'Records read',
+      labels: { topic, group: [group] },
+    }),
+    batchDuration: metrics.histogram({
+      name: 'batch_processing_duration_seconds',
+      help: 'Work on one batch',
+      labels: { stage: ['decode', 'apply', 'save', 'publish', 'commit'] },
+      buckets: durationBuckets,
+    }),
+    batchSize: metrics.histogram({ name: 'batch_size_messages', help: 'Records in a batch', buckets: sizeBuckets }),
+    lagMessages: metrics.gauge({ name: 'consumer_lag_messages', help: 'Records not read yet', labels: where }),
+    lagSeconds: metrics.gauge({ name: 'consumer_lag_seconds', help: 'Age of the last record that was read' }),
+    rebalances: metrics.counter({
+      name: 'consumer_rebalances_total',
+      help: 'Times the group shared its partitions anew',
+    }),
+    crashes: metrics.counter({
+      name: 'consumer_crashes_total',
+      help: 'Times the consumer failed',
+      labels: { restart: ['true', 'false'] },
+    }),
+    lastProgress: metrics.gauge({
+      name: 'consumer_last_progress_timestamp_seconds',
+      help: 'When a batch was last committed',
+    }),
+    deadLetters: metrics.counter({
+      name: 'dlq_messages_total',
+      help: 'Records nobody could use',
+      labels: { reason: ['wire-format', 'unknown-schema-id', 'damaged', 'out-of-range', 'too-large'] },
+    }),
+    repeated: metrics.counter({
+      name: 'dedupe_hits_total',
+      help: 'Records seen before and skipped',
+      labels: { topic },
+    }),
+    late: metrics.counter({ name: 'late_events_total', help: 'Records behind the watermark', labels: { topic } }),
+  }
+}
+
+export type CaptureMetrics = ReturnType<typeof captureMetrics>
+/** `interfaceName` is the one this process listens on; `reasons` are those of the frame decoder. */
+export const captureMetrics = (metrics: Metrics, interfaceName: string, reasons: readonly string[]) => ({
+  packets: metrics.counter({
+    name: 'capture_packets_total',
+    help: 'Packets seen on the mirror port',
+    labels: { interface: [interfaceName], result: ['accepted', 'filtered', 'dropped', 'truncated'] },
+  }),
+  bytes: metrics.counter({ name: 'capture_bytes_total', help: 'Bytes of these packets on the wire' }),
+  ringDrops: metrics.counter({
+    name: 'capture_ring_drops_total',
+    help: 'Packets the kernel dropped before we read them',
+  }),
+  parseErrors: metrics.counter({
+    name: 'parse_errors_total',
+    help: 'Frames that could not be decoded',
+    labels: { reason: reasons },
+  }),
+  hosts: metrics.gauge({ name: 'capture_hosts', help: 'Hosts that are monitored' }),
+})
+
+export type AgentMetrics = ReturnType<typeof agentMetrics>
+export const agentMetrics = (metrics: Metrics) => ({
+  pollDuration: metrics.histogram({
+    name: 'agent_poll_duration_seconds',
+    help: 'Reading the socket table with its owners',
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25],
+  }),
+  missedPolls: metrics.counter({ name: 'agent_missed_polls_total', help: 'Polls that came too late to be made' }),
+  sockets: metrics.gauge({ name: 'agent_sockets', help: 'Sockets in the last poll' }),
+})
+
+export type MatcherMetrics = ReturnType<typeof matcherMetrics>
+/** `causes` are the unknown causes of the matching core. */
+export const matcherMetrics = (metrics: Metrics, causes: readonly string[]) => ({
+  hosts: metrics.gauge({ name: 'matcher_hosts', help: 'Hosts whose working copy is in memory' }),
+  active: metrics.gauge({ name: 'sessions_active', help: 'Open sessions' }),
+  closed: metrics.counter({
+    name: 'sessions_closed_total',
+    help: 'Sessions that ended',
+    labels: { reason: ['fin', 'rst', 'idle', 'reuse', 'shutdown'] },
+  }),
+  labeled: metrics.counter({
+    name: 'sessions_labeled_total',
+    help: 'Closed sessions with a label',
+    labels: {
+      stage: ['A', 'A2', 'B', 'C', 'D', 'F', 'N'],
+      confidence_band: ['exact', 'high', 'medium', 'low', 'unknown'],
+    },
+  }),
+  unlabeled: metrics.counter({
+    name: 'sessions_unlabeled_total',
+    help: 'Closed sessions without a label',
+    labels: { reason: causes },
+  }),
+  delay: metrics.histogram({
+    name: 'label_delay_seconds',
+    help: "From a session's last packet to its record",
+    buckets: delayBuckets,
+  }),
+  fenced: metrics.counter({ name: 'matcher_fenced_total', help: 'Writes refused because another matcher had written' }),
+})
+
+export type StoreMetrics = ReturnType<typeof storeMetrics>
+export const storeMetrics = (metrics: Metrics) => ({
+  duration: metrics.histogram({
+    name: 'redis_command_duration_seconds',
+    help: 'Calls of the store',
+    labels: { command: ['load', 'save', 'acknowledge'], result },
+    buckets: durationBuckets,
+  }),
+})
+
+export type RegistryMetrics = ReturnType<typeof registryMetrics>
+export const registryMetrics = (metrics: Metrics) => ({
+  requests: metrics.counter({
+    name: 'schema_registry_requests_total',
+    help: 'Questions to the schema registry',
+    labels: { operation: ['id', 'schema'], result: ['ok', 'not-found', 'error'] },
+  }),
+})
