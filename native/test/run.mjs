@@ -1,38 +1,43 @@
 /**
- * Builds the C++ tests without Node, under the address and undefined-behaviour sanitizers, and runs them. The last line is
- * `N passed, M failed`; exit status 1 when one failed or nothing could be built. `CXX` names another compiler.
+ * Builds the C++ tests without Node, under the address and undefined-behaviour sanitizers, runs them, then the fuzz targets
+ * for a bounded time. The last line is `N passed, M failed`; exit status 1 when one failed or nothing could be built. `CXX`
+ * names another compiler.
  */
 import { spawnSync } from 'node:child_process'
 import { globSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
+import { compile, link, native } from './build.mjs'
+import { fuzz } from './fuzz.mjs'
 
-const native = fileURLToPath(new URL('..', import.meta.url))
 const system = process.platform === 'linux' ? ['src/linux/*.cc'] : []
-const sources = globSync(['test/*.cc', ...system], { cwd: native }).sort()
-const folder = mkdtempSync(path.join(tmpdir(), 'proclabel-native-'))
-const program = path.join(folder, 'tests')
-const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-D_GLIBCXX_ASSERTIONS']
-const flags = ['-std=c++20', '-O0', '-g', '-Wall', '-Wextra', ...sanitizers, '-Isrc', '-Itest']
+const sources = globSync(['test/*.cc', 'test/packet/*.cc', 'src/packet/*.cc', ...system], { cwd: native }).sort()
 
-/** Runs a command in native/; whether it ended with status 0. */
-function run(command, args) {
-  const { status, error, signal } = spawnSync(command, args, { cwd: native, stdio: ['ignore', 'inherit', 'inherit'] })
-  if (error !== undefined) console.log(`${command}: ${error.message}`)
-  return { ok: status === 0, counted: signal === null && (status === 0 || status === 1) }
+/** How many tests passed and failed; a program that ends by itself counts as one that failed. */
+function test(program) {
+  const { stdout, status } = spawnSync(program, { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' })
+  process.stdout.write(stdout)
+  const counts = /^(\d+) passed, (\d+) failed\n$/m.exec(stdout)
+  if (counts === null || (status !== 0 && status !== 1)) return { passed: 0, failed: 1 }
+  return { passed: Number(counts[1]), failed: Number(counts[2]) }
 }
 
+const folder = mkdtempSync(path.join(tmpdir(), 'proclabel-native-'))
+const total = { passed: 0, failed: 0 }
+const add = ({ passed, failed }) => {
+  total.passed += passed
+  total.failed += failed
+}
 try {
-  if (run(process.env.CXX ?? 'g++', [...flags, ...sources, '-o', program]).ok) {
-    const { ok, counted } = run(program, [])
-    if (!counted) console.log('0 passed, 1 failed')
-    process.exitCode = ok ? 0 : 1
-  } else {
-    console.log('0 passed, 1 failed')
-    process.exitCode = 1
-  }
+  const compiler = process.env.CXX ?? 'g++'
+  const program = path.join(folder, 'tests')
+  const objects = await compile(compiler, ['-O0'], sources, path.join(folder, 'objects'))
+  const isBuilt = objects !== null && (await link(compiler, [], objects, program))
+  add(isBuilt ? test(program) : { passed: 0, failed: 1 })
+  add(await fuzz(folder))
 } finally {
   rmSync(folder, { recursive: true })
 }
+console.log(`${total.passed} passed, ${total.failed} failed`)
+process.exitCode = total.failed === 0 ? 0 : 1

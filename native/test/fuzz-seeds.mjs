@@ -1,0 +1,50 @@
+/** Seeds for the fuzz targets: the first frames of the test captures, in the form that each target reads. */
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { openCapture } from '../../services/capture/files/open-capture.ts'
+import { capturesDir } from '../../services/shared/captures-dir.ts'
+
+const framesPerCapture = 8
+const longestFrame = 1024
+
+const u16 = value => Buffer.from([value & 0xff, (value >> 8) & 0xff])
+
+/** By target: the files that these frames of one capture make. */
+const forms = {
+  frame_decoder: frames => frames.map(({ linkType, bytes }) => Buffer.concat([u16(linkType), bytes])),
+  capture: frames => [
+    Buffer.concat(
+      frames.flatMap(({ linkType, bytes }) => [u16(linkType), Buffer.from([1, 0]), u16(bytes.length), bytes]),
+    ),
+  ],
+}
+
+/** Writes a target's seeds into a new folder, which is the answer. There must be captures. */
+export async function writeSeeds(target, folder) {
+  mkdirSync(folder)
+  const captures = path.join(capturesDir(), 'captures')
+  let number = 0
+  for (const name of readdirSync(captures).sort()) {
+    const frames = await firstFrames(path.join(captures, name))
+    for (const seed of forms[target](frames)) writeFileSync(path.join(folder, String(number++)), seed)
+  }
+  return folder
+}
+
+async function firstFrames(file) {
+  const source = await openCapture(file)
+  const frames = []
+  try {
+    for await (const block of source.blocks()) {
+      for (let i = 0; i < block.count && frames.length < framesPerCapture; i++) {
+        const start = block.offset[i]
+        const end = start + Math.min(block.captured[i], longestFrame)
+        frames.push({ linkType: block.linkType[i], bytes: Buffer.from(block.data.subarray(start, end)) })
+      }
+      if (frames.length === framesPerCapture) break
+    }
+  } finally {
+    await source.close()
+  }
+  return frames
+}
