@@ -56,7 +56,10 @@ export function busContract(name: string, create: (topics: readonly string[]) =>
     promise('keys, tombstones, topics, offsets and append times come through', async ({ bus, a, group, signal }) => {
       const batches = bus.subscribe([a], group, signal)
       const from = Date.now()
-      await bus.publish(a, [textRecord('x', '1'), { key: 'y', value: null }])
+      await bus.publish(a, [
+        { ...textRecord('x', '1'), partitionKey: 'k' },
+        { key: 'y', partitionKey: 'k', value: null },
+      ])
       const until = Date.now()
       const seen = []
       for await (const batch of batches) {

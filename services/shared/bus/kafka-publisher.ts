@@ -1,0 +1,161 @@
+import { CompressionTypes, type Kafka, type Message, Partitioners, type Producer } from 'kafkajs'
+import { ProclabelError } from '../errors.ts'
+import type { BusRecord } from './bus.ts'
+
+/** One request at most; a broker takes record batches of 1 MB. */
+const requestBytes = 900_000
+/** kafkajs sorts the records of a request in quadratic time. */
+const requestRecords = 1000
+/** Of all that waits. */
+const queueBytes = 64 << 20
+const recordBytes = 100
+
+interface Waiting {
+  topic: string
+  messages: KeyedMessage[]
+  bytes: number
+  resolve: () => void
+  reject: (error: ProclabelError) => void
+}
+
+type KeyedMessage = Message & { partitionKey: string }
+
+/** Java's murmur2 of the partition key, as every producer of ours does it. */
+const createPartitioner = () => {
+  const byKey = Partitioners.DefaultPartitioner()
+  return (args: Parameters<typeof byKey>[0]) =>
+    byKey({ ...args, message: { ...args.message, key: (args.message as KeyedMessage).partitionKey } })
+}
+
+/**
+ * Sends what is published, one request at a time, in order, several publishes to a request. The broker leaves out what a
+ * retry repeats (idempotent producer). After a failure kafkajs's producer does not know which sequence numbers the
+ * broker has: it is not used again, and what waited behind is refused, so that no later record overtakes a failed one.
+ */
+export class KafkaPublisher {
+  readonly #kafka: Kafka
+  #producer: Promise<Producer> | null = null
+  #waiting: Waiting[] = []
+  #waitingBytes = 0
+  #sending: Promise<void> | null = null
+  #isClosed = false
+
+  constructor(kafka: Kafka) {
+    this.#kafka = kafka
+  }
+
+  publish(topic: string, records: readonly BusRecord[]): Promise<void> {
+    if (this.#isClosed) return Promise.reject(refusal(`${topic}: the bus is closed`, false))
+    if (records.length === 0) return Promise.resolve()
+    if (this.#waitingBytes > queueBytes)
+      return Promise.reject(refusal(`${topic}: ${this.#waitingBytes} bytes wait to be published already`, true))
+    const tooLarge = records.find(({ value }) => (value?.length ?? 0) > requestBytes)
+    if (tooLarge)
+      return Promise.reject(
+        refusal(`${topic}: a record of ${tooLarge.value!.length} bytes; at most ${requestBytes} can be sent`, false),
+      )
+    return new Promise((resolve, reject) => {
+      const parts = split(records)
+      for (const [i, part] of parts.entries())
+        this.#waiting.push({ topic, ...part, resolve: i === parts.length - 1 ? resolve : () => {}, reject })
+      for (const { bytes } of parts) this.#waitingBytes += bytes
+      this.#sending ??= this.#send()
+    })
+  }
+
+  /** Waits for what is being sent; refuses what waits behind. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#refuse([], refusal('the bus was closed', true))
+    await this.#sending
+    await this.#drop()
+  }
+
+  /** Refuses what was sent, and all that waits. */
+  #refuse(sent: readonly Waiting[], error: ProclabelError): void {
+    for (const { reject } of [...sent, ...this.#waiting]) reject(error)
+    this.#waiting = []
+    this.#waitingBytes = 0
+  }
+
+  async #send(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const request = this.#next()
+      try {
+        const producer = await this.#connected()
+        const topics = Map.groupBy(request, ({ topic }) => topic)
+        await producer.sendBatch({
+          acks: -1,
+          compression: CompressionTypes.ZSTD,
+          topicMessages: Array.from(topics, ([topic, parts]) => ({
+            topic,
+            messages: parts.flatMap(({ messages }) => messages),
+          })),
+        })
+        for (const { resolve } of request) resolve()
+      } catch (error) {
+        await this.#drop()
+        // Retryable whatever it was: also a missing right may be granted while the producer keeps its records.
+        this.#refuse(request, refusal(`publishing failed: ${(error as Error).message}`, true, error))
+      }
+    }
+    this.#sending = null
+  }
+
+  /** Takes what fits one request. */
+  #next(): Waiting[] {
+    let count = 0
+    let bytes = 0
+    let records = 0
+    for (const waiting of this.#waiting) {
+      bytes += waiting.bytes
+      records += waiting.messages.length
+      if (count > 0 && (bytes > requestBytes || records > requestRecords)) break
+      count += 1
+      this.#waitingBytes -= waiting.bytes
+    }
+    return this.#waiting.splice(0, count)
+  }
+
+  #connected(): Promise<Producer> {
+    this.#producer ??= this.#connect()
+    return this.#producer
+  }
+
+  async #connect(): Promise<Producer> {
+    const producer = this.#kafka.producer({ idempotent: true, maxInFlightRequests: 1, createPartitioner })
+    await producer.connect()
+    return producer
+  }
+
+  async #drop(): Promise<void> {
+    const producer = this.#producer
+    this.#producer = null
+    try {
+      await (await producer)?.disconnect()
+    } catch {
+      // It was never connected, or its connection is gone already.
+    }
+  }
+}
+
+function refusal(message: string, retryable: boolean, cause?: unknown): ProclabelError {
+  return new ProclabelError('PROCLABEL_BUS', message, { retryable, cause })
+}
+
+/** The records in portions that fit a request. */
+function split(records: readonly BusRecord[]): { messages: KeyedMessage[]; bytes: number }[] {
+  const parts: { messages: KeyedMessage[]; bytes: number }[] = []
+  let part = { messages: [] as KeyedMessage[], bytes: 0 }
+  for (const { key, partitionKey = key, value } of records) {
+    const bytes = recordBytes + key.length + (value?.length ?? 0)
+    if (part.messages.length === requestRecords || (part.bytes > 0 && part.bytes + bytes > requestBytes)) {
+      parts.push(part)
+      part = { messages: [], bytes: 0 }
+    }
+    part.messages.push({ key, partitionKey, value: value && Buffer.from(value.buffer, value.byteOffset, value.length) })
+    part.bytes += bytes
+  }
+  parts.push(part)
+  return parts
+}

@@ -1,0 +1,84 @@
+/**
+ * What kafkajs 2.2.4 must do differently, and what it does not tell. It is not maintained: nothing will change under these
+ * patches, and `kafkajs-patches.test.ts` would notice.
+ */
+import { createRequire } from 'node:module'
+
+const require = createRequire(import.meta.url)
+
+interface RequestQueue {
+  pending: unknown[]
+  throttledUntil: number
+  scheduleCheckPendingRequests: () => void
+}
+
+/** A topic-partition's part of one answer to a fetch, as kafkajs has it: offsets are text. */
+export interface FetchedBatch {
+  topic: string
+  partition: number
+  fetchedOffset: string
+  highWatermark: string
+  rawMessages: readonly unknown[]
+  messages: readonly { offset: string; timestamp: string; key: Buffer | null; value: Buffer | null }[]
+  lastOffset: () => string
+}
+
+/** What a member of a group is after it joined. */
+export interface GroupJoin {
+  memberId: string
+  generation: number
+  assigned: readonly { topic: string; partitions: readonly number[] }[]
+}
+
+/** Put into a consumer's partition assigner, is told what kafkajs keeps to itself. */
+export interface GroupObserver {
+  /** The member has joined: called before anything is fetched in the new generation, so that `seek` comes in time. */
+  joined: (join: GroupJoin) => void
+  /** All of one broker's answer, with the partitions that had nothing; nothing of an earlier generation. */
+  fetched: (batches: readonly FetchedBatch[]) => void
+}
+
+interface ConsumerGroup {
+  memberId: string
+  generationId: number
+  assigners: readonly { observer?: GroupObserver }[]
+  assigned: () => { topic: string; partitions: number[] }[]
+  joinAndSync: () => Promise<void>
+  fetch: (nodeId: number) => Promise<FetchedBatch[]>
+}
+
+const isPatched = Symbol.for('proclabel.kafkajs-patches')
+
+/** Applies the patches; safe to call again. */
+export function patchKafkajs(): void {
+  const requestQueue = require('kafkajs/src/network/requestQueue').prototype as RequestQueue & { [isPatched]?: true }
+  if (requestQueue[isPatched]) return
+  requestQueue[isPatched] = true
+  stopIdleTimer(requestQueue)
+  observeGroup(require('kafkajs/src/consumer/consumerGroup').prototype as ConsumerGroup)
+}
+
+/** kafkajs issue 1751: with nothing to send, a timer of 1 ms is set again and again, on every connection. */
+function stopIdleTimer(requestQueue: RequestQueue): void {
+  const schedule = requestQueue.scheduleCheckPendingRequests
+  requestQueue.scheduleCheckPendingRequests = function (this: RequestQueue) {
+    if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this)
+  }
+}
+
+function observeGroup(group: ConsumerGroup): void {
+  const { joinAndSync, fetch } = group
+  group.joinAndSync = async function (this: ConsumerGroup) {
+    await joinAndSync.call(this)
+    const join = { memberId: this.memberId, generation: this.generationId, assigned: this.assigned() }
+    for (const { observer } of this.assigners) observer?.joined(join)
+  }
+  group.fetch = async function (this: ConsumerGroup, nodeId) {
+    const { generationId } = this
+    const batches = await fetch.call(this, nodeId)
+    // With several brokers, one fetch may have joined the group again while another was under way.
+    if (this.generationId !== generationId) return []
+    for (const { observer } of this.assigners) observer?.fetched(batches)
+    return batches
+  }
+}
