@@ -1,13 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { OutgoingRecord, SpoolLog } from './spool.ts'
+import { inspect } from 'node:util'
+import type { EventLog, OutgoingRecord } from './spool.ts'
 
 /** A log that keeps its messages. */
-export function createLog(): SpoolLog & { lines: string[] } {
+export function createLog(): EventLog & { lines: string[] } {
   const lines: string[] = []
   const add = (fields: object, message: string) => {
-    lines.push(`${message} ${JSON.stringify(fields)}`)
+    lines.push(`${message} ${inspect(fields)}`)
   }
   return { lines, info: add, warn: add }
 }

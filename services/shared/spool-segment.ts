@@ -1,9 +1,10 @@
 import { crc32 } from 'node:zlib'
-import type { BusRecord } from './bus/bus.ts'
 
-/** A record on its way to the bus. */
-export interface OutgoingRecord extends BusRecord {
+/** A record on its way to the bus; its key decides its partition. */
+export interface OutgoingRecord {
   topic: string
+  key: string
+  value: Uint8Array | null
 }
 
 /**

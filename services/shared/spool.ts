@@ -14,7 +14,7 @@ import {
 export type { OutgoingRecord } from './spool-segment.ts'
 
 /** What a spool and those who use it tell their operator; pino's loggers fit. */
-export interface SpoolLog {
+export interface EventLog {
   info: (fields: object, message: string) => void
   warn: (fields: object, message: string) => void
 }
@@ -26,7 +26,7 @@ export interface SpoolOptions {
   maxBytes: number
   /** `drop-oldest`: whole segments go, and are counted, to make room. `refuse-newest`: what does not fit is not taken. */
   whenFull: 'drop-oldest' | 'refuse-newest'
-  log: SpoolLog
+  log: EventLog
 }
 
 export interface SpoolStatistics {
@@ -146,11 +146,7 @@ export class Spool {
           const records = await this.#readFrom(segment, maxBytes)
           if (records.length > 0) return { records, end: this.#readEnd.record }
         } catch (error) {
-          const { message } = error as Error
-          this.#options.log.warn(
-            { path: segment.path, error: message },
-            'a part of the spool cannot be read; it is given up',
-          )
+          this.#options.log.warn({ path: segment.path, error }, 'a part of the spool cannot be read; it is given up')
           await this.#drop('unreadable')
         }
       }
