@@ -1,8 +1,8 @@
 import process from 'node:process'
 import { Command, CommanderError } from 'commander'
-import { InputError, ProclabelError } from '#shared/errors.ts'
+import { ProclabelError } from '#shared/errors.ts'
+import { exitCodeOf, exitCodes } from '#shared/exit-codes.ts'
 import packageJson from '../../package.json' with { type: 'json' }
-import { exitCodes } from './exit-codes.ts'
 import { labelCommand } from './label.ts'
 import { liveCommand } from './live.ts'
 import { recordCommand } from './record.ts'
@@ -46,6 +46,6 @@ try {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.wrongUse
   else if (error instanceof ProclabelError) {
     process.stderr.write(`proclabel: ${error.message}\n`)
-    process.exitCode = error instanceof InputError ? exitCodes.wrongUse : exitCodes.brokenWorld
+    process.exitCode = exitCodeOf(error)
   } else throw error
 }

@@ -2,9 +2,9 @@ import process from 'node:process'
 import { Command } from 'commander'
 import type { LabeledSession } from '#schemas'
 import { InputError } from '#shared/errors.ts'
+import { exitCodes } from '#shared/exit-codes.ts'
 import { type Line, splitLines } from '../agent/lines.ts'
 import { MAX_LINE_BYTES, openLog } from '../agent/socket-log.ts'
-import { exitCodes } from './exit-codes.ts'
 import { Summary, type SummaryRow, summaryRow } from './summary.ts'
 
 export const reportCommand = (): Command =>

@@ -7,7 +7,7 @@ import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { LabeledSession } from '#schemas'
 import { capturesDir } from '#shared/captures-dir.ts'
-import { exitCodes } from '../cli/exit-codes.ts'
+import { exitCodes } from '#shared/exit-codes.ts'
 import {
   judgeLabels,
   labelWithLog,
