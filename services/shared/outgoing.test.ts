@@ -188,7 +188,7 @@ test('without a spool, and with one that cannot be written, memory is the bound 
     for (const i of range(0, 1000)) taken.push(...sendAll(outgoing, [i], 100))
     await sleep(100)
     assert.deepEqual(outgoing.statistics.dropped, {
-      [spool ? 'spool-unwritable' : 'queue-full']: 1000 - taken.length,
+      [spool ? 'disk-error' : 'queue-full']: 1000 - taken.length,
     })
     isAway = false
     await outgoing.drained()

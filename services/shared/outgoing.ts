@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bus } from './bus/bus.ts'
 import { ProclabelError } from './errors.ts'
+import type { HealthComponent } from './health.ts'
+import { noMetrics } from './metrics.ts'
+import { type ProducerMetrics, producerMetrics } from './service-metrics.ts'
 import type { EventLog, OutgoingRecord, Spool } from './spool.ts'
 
 export interface OutgoingOptions {
@@ -12,6 +15,9 @@ export interface OutgoingOptions {
   maxQueueBytes?: number
   /** How long a record may wait in memory for its acknowledgement before it goes to disk; a second when not given. */
   patienceMs?: number
+  metrics?: ProducerMetrics
+  /** Is told of every answer of the bus, also a refusal: a bus that is away is no reason to restart the producer, one that never answers is. */
+  health?: HealthComponent
 }
 
 export interface OutgoingStatistics {
@@ -26,21 +32,12 @@ export interface OutgoingStatistics {
   spooledTotal: number
   spooledRecords: number
   spooledBytes: number
-  /** Records that will never be published, by reason. */
+  /**
+   * Records that will never be published, by reason. Of the newest: queue-full, spool-full, disk-full, disk-error, stopped. Of
+   * those on disk: spool-full, where the oldest make room, torn, unreadable. not-accepted: the bus never takes such a record.
+   */
   dropped: Readonly<Record<string, number>>
 }
-
-/** Why a record is not published; the metric's label values. */
-export const dropReasons = [
-  'queue-full',
-  'spool-full',
-  'spool-unwritable',
-  'full',
-  'torn',
-  'unreadable',
-  'not-accepted',
-  'stopped',
-] as const
 
 interface Queued extends OutgoingRecord {
   /** When it came, by performance.now(). */
@@ -84,6 +81,8 @@ export class Outgoing {
   readonly #log: EventLog
   readonly #maxQueueBytes: number
   readonly #patienceMs: number
+  readonly #metrics: ProducerMetrics
+  readonly #health: HealthComponent | undefined
   #queue: Queued[] = []
   #queuedBytes = 0
   #inFlight: InFlight | null = null
@@ -97,6 +96,8 @@ export class Outgoing {
   readonly #timer: NodeJS.Timeout
   readonly #published: Record<string, number> = {}
   readonly #dropped: Record<string, number> = {}
+  /** What of the spool's drops is in the metrics. */
+  readonly #measured: Record<string, number> = {}
   #failures = 0
   #spooledTotal = 0
   #awaySinceMs: number | null = null
@@ -109,7 +110,13 @@ export class Outgoing {
     this.#log = options.log
     this.#maxQueueBytes = options.maxQueueBytes ?? defaultQueueBytes
     this.#patienceMs = options.patienceMs ?? defaultPatienceMs
-    this.#timer = setInterval(() => this.#moveIfDue(), this.#patienceMs / 4)
+    this.#metrics = options.metrics ?? producerMetrics(noMetrics)
+    this.#health = options.health
+    this.#health?.ready()
+    this.#timer = setInterval(() => {
+      this.#moveIfDue()
+      this.#measure()
+    }, this.#patienceMs / 4)
     void this.#publishAll()
   }
 
@@ -117,7 +124,7 @@ export class Outgoing {
   send(topic: string, key: string, value: Uint8Array | null): boolean {
     const bytes = recordOverhead + key.length + (value?.length ?? 0)
     if (this.#closing || this.#queuedBytes + bytes > this.#maxQueueBytes) {
-      this.#drop(this.#closing ? 'stopped' : (this.#spool?.refusal ?? 'queue-full'), 1)
+      this.#drop(topic, this.#closing ? 'stopped' : (this.#spool?.refusal ?? 'queue-full'))
       return false
     }
     this.#queue.push({ topic, key, value, atMs: performance.now(), bytes })
@@ -164,8 +171,9 @@ export class Outgoing {
     this.#wake()
     await this.#moving
     await this.#move()
-    const left = this.#queue.length + (this.#inFlight ? this.#inFlight.records.length - this.#inFlight.spooled : 0)
-    if (left > 0) this.#drop('stopped', left)
+    for (const { topic } of this.#inFlight?.records.slice(this.#inFlight.spooled) ?? []) this.#drop(topic, 'stopped')
+    for (const { topic } of this.#queue) this.#drop(topic, 'stopped')
+    this.#measure()
     await this.#spool?.close()
   }
 
@@ -227,13 +235,18 @@ export class Outgoing {
   async #publishTopic(topic: string, records: readonly OutgoingRecord[]): Promise<boolean> {
     const plain = records.map(({ key, value }) => ({ key, value }))
     for (let waitMs = firstRetryMs; !this.#stop.signal.aborted; waitMs = Math.min(waitMs * 2, maxRetryMs)) {
+      const startMs = performance.now()
       try {
         await this.#bus.publish(topic, plain)
         this.#published[topic] = (this.#published[topic] ?? 0) + records.length
+        this.#metrics.produced.add(records.length, { topic })
+        this.#metrics.duration.observe((performance.now() - startMs) / 1000, { topic })
         this.#tellOfReturn()
         return !this.#stop.signal.aborted
       } catch (error) {
         this.#failures++
+        this.#health?.progress()
+        this.#metrics.errors.add(1, { topic, reason: isForGood(error) ? 'refused' : 'unavailable' })
         if (isForGood(error)) return this.#publishOneByOne(topic, records, error)
         this.#tellOfFailure(topic, error)
       }
@@ -249,7 +262,7 @@ export class Outgoing {
         { topic, key: records[0]!.key, bytes: records[0]!.value?.length, error },
         'the bus does not accept a record',
       )
-      this.#drop('not-accepted', 1)
+      this.#drop(topic, 'not-accepted')
       return true
     }
     for (const record of records) if (!(await this.#publishTopic(topic, [record]))) return false
@@ -292,11 +305,12 @@ export class Outgoing {
     this.#moveAgainMs = performance.now() + this.#patienceMs
   }
 
-  #drop(reason: string, records: number): void {
-    this.#dropped[reason] = (this.#dropped[reason] ?? 0) + records
-    if (this.#telling) this.#telling.dropped += records
+  #drop(topic: string, reason: string): void {
+    this.#dropped[reason] = (this.#dropped[reason] ?? 0) + 1
+    this.#metrics.dropped.add(1, { topic, reason })
+    if (this.#telling) this.#telling.dropped++
     else {
-      this.#telling = { dropped: records }
+      this.#telling = { dropped: 1 }
       this.#log.warn({ reason, ...this.#loadFields }, 'records are dropped: they come faster than the bus takes them')
     }
   }
@@ -304,6 +318,7 @@ export class Outgoing {
   #tellOfFailure(topic: string, error: unknown): void {
     if (this.#awaySinceMs !== null) return
     this.#awaySinceMs = performance.now()
+    this.#health?.notReady('the bus does not take records')
     this.#log.warn(
       { topic, error, ...this.#loadFields },
       'the bus does not take records; they wait, then go to the spool',
@@ -311,7 +326,9 @@ export class Outgoing {
   }
 
   #tellOfReturn(): void {
+    this.#health?.progress()
     if (this.#awaySinceMs !== null) {
+      this.#health?.ready()
       const seconds = Math.round((performance.now() - this.#awaySinceMs) / 1000)
       this.#log.info({ seconds, ...this.#loadFields }, 'the bus takes records again')
       this.#awaySinceMs = null
@@ -320,6 +337,17 @@ export class Outgoing {
       this.#log.info({ dropped: this.#telling.dropped }, 'no more records are dropped')
       this.#telling = null
     }
+  }
+
+  #measure(): void {
+    const { queuedRecords, spooledBytes } = this.statistics
+    this.#metrics.queued.set(queuedRecords)
+    this.#metrics.spooled.set(spooledBytes)
+    for (const [reason, count] of Object.entries(this.#spool?.statistics.dropped ?? {})) {
+      this.#metrics.dropped.add(count - (this.#measured[reason] ?? 0), { topic: 'other', reason })
+      this.#measured[reason] = count
+    }
+    this.#health?.waiting(!this.#isEmpty)
   }
 
   get #loadFields() {

@@ -108,8 +108,8 @@ test('a full spool drops whole segments, the oldest first, and counts their reco
   for (const i of range(0, 1000)) assert.equal((await spool.append([numbered(i, 100)])).taken, 1)
   assert.ok(diskBytes(folder) <= 32 * 1024 && diskBytes(folder) > 28 * 1024)
   const { dropped, records } = spool.statistics
-  assert.deepEqual(numbersOf(await takeAll(spool)), range(dropped.full!, 1000))
-  assert.equal(dropped.full! + records, 1000)
+  assert.deepEqual(numbersOf(await takeAll(spool)), range(dropped['spool-full']!, 1000))
+  assert.equal(dropped['spool-full']! + records, 1000)
   await spool.close()
 })
 
@@ -269,7 +269,7 @@ test('a full disk refuses, tells once, loses nothing that was taken, and takes a
     if (taken === 0) refused++
   }
   assert.ok(next > 5)
-  assert.equal(spool.refusal, 'spool-unwritable')
+  assert.equal(spool.refusal, 'disk-full')
   assert.equal(log.lines.length, 1)
   assert.match(log.lines[0]!, /cannot be written.*ENOSPC/s)
   rmSync(join(folder, 'other'))

@@ -33,7 +33,7 @@ export interface SpoolStatistics {
   /** Records and bytes on disk. */
   records: number
   bytes: number
-  /** Records that were on disk and will not be read, by reason: full, torn (counted once for each torn end), unreadable. */
+  /** Records that were on disk and will not be read, by reason: spool-full, torn (counted once for each torn end), unreadable. */
   dropped: Record<string, number>
 }
 
@@ -81,7 +81,7 @@ export class Spool {
   #readEnd = { record: 0, offset: segmentMagic.length }
   #bytes = 0
   readonly #dropped: Record<string, number> = {}
-  #failure: { sinceMs: number; triedMs: number } | null = null
+  #failure: { code: string | undefined; sinceMs: number; triedMs: number } | null = null
   #isFull = false
   #last: Promise<unknown> = Promise.resolve()
   #unlock: () => Promise<void> = async () => {}
@@ -104,8 +104,9 @@ export class Spool {
   }
 
   /** Why the last `append` did not take all; null when it did. */
-  get refusal(): 'spool-unwritable' | 'spool-full' | null {
-    return this.#failure ? 'spool-unwritable' : this.#isFull ? 'spool-full' : null
+  get refusal(): 'disk-full' | 'disk-error' | 'spool-full' | null {
+    if (this.#failure) return this.#failure.code === 'ENOSPC' ? 'disk-full' : 'disk-error'
+    return this.#isFull ? 'spool-full' : null
   }
 
   get statistics(): SpoolStatistics {
@@ -226,7 +227,8 @@ export class Spool {
     }
     if (encoded.length === 0 || bytes + segmentMagic.length > this.#options.maxBytes) return 0
     if (startsSegment) await this.#seal()
-    if (!isBounded) while (this.#bytes + bytes + segmentMagic.length > this.#options.maxBytes) await this.#drop('full')
+    if (!isBounded)
+      while (this.#bytes + bytes + segmentMagic.length > this.#options.maxBytes) await this.#drop('spool-full')
     const segment = this.#writing ? this.#segments.at(-1)! : await this.#startSegment()
     await writeAll(this.#writing!, Buffer.concat(encoded, bytes), segment.bytes)
     segment.bytes += bytes
@@ -258,11 +260,8 @@ export class Spool {
     const { folder, log } = this.#options
     if (this.#failure) this.#failure.triedMs = nowMs
     else {
-      this.#failure = { sinceMs: nowMs, triedMs: nowMs }
-      log.warn(
-        { folder, error: (error as Error).message },
-        'the spool cannot be written; it is tried again every second',
-      )
+      this.#failure = { code: (error as NodeJS.ErrnoException).code, sinceMs: nowMs, triedMs: nowMs }
+      log.warn({ folder, error }, 'the spool cannot be written; it is tried again every second')
     }
     const segment = this.#writing ? this.#segments.at(-1) : undefined
     if (segment === undefined) return
@@ -277,7 +276,7 @@ export class Spool {
   }
 
   /** Gives the oldest segment up. */
-  async #drop(reason: 'full' | 'unreadable'): Promise<void> {
+  async #drop(reason: 'spool-full' | 'unreadable'): Promise<void> {
     const segment = this.#segments[0]!
     this.#count(reason, lastOf(segment) - Math.max(segment.first, this.#acknowledged))
     this.#acknowledged = Math.max(this.#acknowledged, lastOf(segment))
