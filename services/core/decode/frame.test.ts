@@ -188,6 +188,18 @@ test('IPv6 inside of IPv4, IPv4 inside of IPv6, Teredo', () => {
   assert.equal(teredo.tunnel?.kind, 'teredo')
 })
 
+test('a tunnel with the largest id is another one than the same without an id', () => {
+  const decoder = new FrameDecoder(() => {})
+  const packet = new Packet()
+  const idOf = (header: number[]) => {
+    const frame = ethernet(0x0800, ipv4(47, bytes(header, innerIp()), OUTER))
+    assert.equal(decoder.decode(frame, 0, frame.length, 1, packet), 'ok')
+    return packet.tunnel?.id
+  }
+  assert.equal(idOf([0, 0, 8, 0]), null)
+  assert.equal(idOf([0x20, 0, 8, 0, 255, 255, 255, 255]), 0xffffffff)
+})
+
 test('of nested tunnels the innermost one is kept', () => {
   const vxlan = (payload: Uint8Array) => udp(40000, 4789, bytes([8, 0, 0, 0, 0, 0, 1, 0], ethernet(0x0800, payload)))
   const { packet } = decode(ethernet(0x0800, ipv4(47, bytes([0, 0, 8, 0], ipv4(17, vxlan(innerIp()), OUTER)))))

@@ -27,7 +27,9 @@ export class TunnelCache {
     for (let i = 0; i < 9; i++) hash = Math.imul(hash ^ words[i]!, 0x9e3779b1) ^ (hash >>> 15)
     const slot = (hash ^ (hash >>> 16)) & (SLOTS - 1)
     const found = this.slots[slot]!
-    if (found !== null && found.kind === c.tunnelKind && sameWords(keys, slot * 9, words)) return found
+    // As a word, no id is the same as the largest one.
+    const id = c.tunnelId === -1 ? null : c.tunnelId
+    if (found?.kind === c.tunnelKind && found.id === id && sameWords(keys, slot * 9, words)) return found
     keys.set(words, slot * 9)
     const bytes = new Uint8Array(32)
     const view = new DataView(bytes.buffer)
@@ -36,7 +38,7 @@ export class TunnelCache {
       kind: c.tunnelKind!,
       source: addressText(bytes, 0),
       destination: addressText(bytes, 16),
-      id: c.tunnelId === -1 ? null : c.tunnelId,
+      id,
     }
     this.slots[slot] = tunnel
     return tunnel
