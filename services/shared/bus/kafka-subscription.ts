@@ -106,7 +106,7 @@ export class KafkaSubscription implements Subscription {
       this.#isRunning = false
     })
     this.#consumer.on(CRASH, ({ payload: { error, restart } }) => {
-      if (!restart) this.#fail(`the consumer of group ${group} crashed: ${error.message}`, error)
+      if (!restart) this.#fail(`the consumer of group ${group} crashed: ${explain(error)}`, error)
     })
     signal.addEventListener('abort', this.#wake)
     this.#watch = setInterval(() => this.#checkProgress(), tickMs)
@@ -339,6 +339,11 @@ export class KafkaSubscription implements Subscription {
       await admin.disconnect()
     }
   }
+}
+
+/** kafkajs hides why there is no coordinator. */
+function explain({ name, message }: Error): string {
+  return name === 'KafkaJSGroupCoordinatorNotFound' ? `${message}; may this principal READ the group?` : message
 }
 
 function toFetched(batch: FetchedBatch): Fetched {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
-import { patchKafkajs } from './kafkajs-patches.ts'
+import { type GroupObserver, patchKafkajs } from './kafkajs-patches.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -22,29 +22,57 @@ test('a connection with nothing to send sets no timer; one that is throttled doe
   queue.destroy()
 })
 
-test('a group tells its assigners what it joined', async () => {
-  patchKafkajs()
+/** A member of a group as kafkajs has it, over a broker that has one topic `t` with nothing in it. */
+function newGroup(observer: GroupObserver) {
   const ConsumerGroup = require('kafkajs/src/consumer/consumerGroup')
-  const told: unknown[] = []
-  const observer = {
-    joined: (join: unknown) => told.push(join),
-    fetched: (batches: unknown[]) => told.push(batches.length),
-  }
-  const group = Object.create(ConsumerGroup.prototype)
   const logger = { info: () => {}, debug: () => {}, namespace: () => logger }
-  const coordinator = {
+  const partitions = [{ partition: 1, highWatermark: '5', messages: [], abortedTransactions: [] }]
+  const broker = {
     joinGroup: async () => ({ generationId: 7, leaderId: 'x', memberId: 'm', members: [], groupProtocol: 'p' }),
     syncGroup: async () => ({ memberAssignment: Buffer.alloc(0) }),
+    fetch: async () => ({ responses: [{ topicName: 't', partitions }] }),
   }
-  Object.assign(group, {
+  const assigned = () => [{ topic: 't', partitions: [1] }]
+  return Object.assign(Object.create(ConsumerGroup.prototype), {
     logger,
     assigners: [{ observer, protocol: () => ({}) }],
     retrier: (work: (bail: (error: Error) => void) => Promise<void>) => work(error => assert.fail(error)),
-    cluster: { findGroupCoordinator: async () => coordinator, committedOffsets: () => ({}) },
+    cluster: {
+      findGroupCoordinator: async () => broker,
+      findBroker: async () => broker,
+      findTopicPartitionMetadata: () => [{ partitionId: 1, leader: 1 }],
+      committedOffsets: () => ({}),
+      refreshMetadataIfNecessary: async () => {},
+    },
     instrumentationEmitter: { emit: () => {} },
-    topicsSubscribed: [],
-    subscriptionState: { assign: () => {}, assigned: () => [{ topic: 't', partitions: [1] }] },
+    topicsSubscribed: ['t'],
+    preferredReadReplicasPerTopicPartition: {},
+    seekOffset: { pop: () => null, has: () => false },
+    subscriptionState: { assign: () => {}, assigned, active: assigned, isPaused: () => false },
+  })
+}
+
+test('a group tells its assigners what it joined and fetched, empty partitions too', async () => {
+  patchKafkajs()
+  const told: unknown[] = []
+  const group = newGroup({
+    joined: join => told.push(join),
+    fetched: batches =>
+      told.push(batches.map(({ topic, partition, highWatermark }) => [topic, partition, highWatermark])),
   })
   await group.joinAndSync()
-  assert.deepEqual(told, [{ memberId: 'm', generation: 7, assigned: [{ topic: 't', partitions: [1] }] }])
+  group.offsetManager = {
+    committedOffsets: () => ({ t: { 1: '0' } }),
+    nextOffset: () => '0',
+    resolveOffsets: async () => {},
+  }
+  await group.fetch(1)
+  const join = { memberId: 'm', generation: 7, assigned: [{ topic: 't', partitions: [1] }] }
+  assert.deepEqual(told, [join, [['t', 1, '5']]])
+
+  group.cluster.refreshMetadataIfNecessary = async () => {
+    group.generationId = 8
+  }
+  assert.deepEqual(await group.fetch(1), [], 'an answer to a question of an earlier generation')
+  assert.equal(told.length, 2)
 })
