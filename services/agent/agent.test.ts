@@ -112,6 +112,32 @@ test('polling goes on while the publisher is busy; nothing is lost or out of ord
   assert.deepEqual(seqs, [0, 1])
 })
 
+test('after a message that the publisher had to drop comes a keyframe', async () => {
+  const messages: SocketSnapshot[] = []
+  const publish: AgentOptions['publish'] = (topic, record) => {
+    if (topic !== 'socket-snapshots') return true
+    messages.push(record as SocketSnapshot)
+    return messages.length !== 2
+  }
+  const { droppedMessages } = await runAgent({
+    source: createSource(),
+    publish,
+    signal: AbortSignal.timeout(3200),
+    pollPeriodMs: 20,
+    keyframePeriodMs: 60_000,
+  })
+  assert.equal(droppedMessages, 1)
+  assert.deepEqual(
+    messages.map(({ seq, polls }) => [seq, polls[0]!.kind]),
+    [
+      [0, 'keyframe'],
+      [1, 'delta'],
+      [2, 'keyframe'],
+      [3, 'delta'],
+    ],
+  )
+})
+
 test('a failing publisher or source ends the agent with its error', async () => {
   const signal = AbortSignal.timeout(10_000)
   const source = createSource()

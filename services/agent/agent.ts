@@ -8,8 +8,14 @@ import type { SocketSource } from './socket-source.ts'
 /** The topics an agent writes. */
 export type AgentTopic = Extract<Topic, 'hosts' | 'socket-snapshots' | 'socket-events'>
 
-/** Takes a record; the records of one agent come one at a time, in order. A rejection ends the agent. */
-export type PublishAgentRecord = <T extends AgentTopic>(topic: T, record: TopicRecord<T>) => Promise<void> | void
+/**
+ * Takes a record; the records of one agent come one at a time, in order. False says that it had to drop it: then the next
+ * snapshots begin with a keyframe. A rejection ends the agent.
+ */
+export type PublishAgentRecord = <T extends AgentTopic>(
+  topic: T,
+  record: TopicRecord<T>,
+) => Promise<void> | boolean | void
 
 export interface AgentOptions {
   source: SocketSource
@@ -30,7 +36,7 @@ export interface AgentStatistics {
   /** Moments at which a poll was due but the one before, or other work of this process, was still going on. */
   missedPolls: number
   messages: number
-  /** Messages that were dropped because the publisher was too far behind; the next one begins with a keyframe. */
+  /** Messages that were dropped because the publisher was too far behind, or said so; the next one begins with a keyframe. */
   droppedMessages: number
   /** Sockets in the table at the last poll. */
   sockets: number
@@ -56,8 +62,12 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
   )
   const snapshots = new SnapshotBuilder(hostId, randomUUID(), messagesPerKeyframe)
   const host = new HostRecorder(hostId, source.os, pollPeriodMs)
-  const outgoing = new Outgoing(options.publish)
   const statistics: AgentStatistics = { polls: 0, missedPolls: 0, messages: 0, droppedMessages: 0, sockets: 0 }
+  const outgoing = new Outgoing(options.publish, topic => {
+    if (topic !== 'socket-snapshots') return
+    statistics.droppedMessages++
+    snapshots.restart()
+  })
 
   const tellHost = () => {
     const record = host.next(Date.now() * 1000)
@@ -65,10 +75,7 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
   }
   const tellSnapshots = () => {
     statistics.messages++
-    if (!outgoing.send('socket-snapshots', snapshots.take())) {
-      statistics.droppedMessages++
-      snapshots.restart()
-    }
+    outgoing.send('socket-snapshots', snapshots.take())
     options.onProgress?.(statistics)
   }
 
@@ -119,27 +126,34 @@ function createSleep(signal: AbortSignal): (ms: number) => Promise<void> {
 /** Records on their way to the publisher, in order: polling goes on while it is busy. */
 class Outgoing {
   readonly #publish: PublishAgentRecord
+  readonly #onDrop: (topic: AgentTopic) => void
   #waiting = 0
   #last: Promise<void> = Promise.resolve()
   #failure: { cause: unknown } | null = null
 
-  constructor(publish: PublishAgentRecord) {
+  constructor(publish: PublishAgentRecord, onDrop: (topic: AgentTopic) => void) {
     this.#publish = publish
+    this.#onDrop = onDrop
   }
 
-  /** False when too many wait already: the record is dropped. */
-  send<T extends AgentTopic>(topic: T, record: TopicRecord<T>): boolean {
-    if (this.#waiting >= MAX_WAITING_RECORDS) return false
+  /** Drops the record when too many wait already. */
+  send<T extends AgentTopic>(topic: T, record: TopicRecord<T>): void {
+    if (this.#waiting >= MAX_WAITING_RECORDS) {
+      this.#onDrop(topic)
+      return
+    }
     this.#waiting++
     this.#last = this.#last
       .then(() => (this.#failure === null ? this.#publish(topic, record) : undefined))
+      .then(taken => {
+        if (taken === false) this.#onDrop(topic)
+      })
       .catch((cause: unknown) => {
         this.#failure ??= { cause }
       })
       .finally(() => {
         this.#waiting--
       })
-    return true
   }
 
   throwIfFailed(): void {

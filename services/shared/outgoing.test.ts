@@ -274,7 +274,8 @@ test('property: refusals, lost answers, slow answers and runs that end at any mo
       outgoing = await start()
     }
     fates = []
-    await outgoing.close(10_000)
+    await outgoing.drained()
+    await outgoing.close(0)
     assertGot(bus, sent)
     assert.deepEqual(outgoing.statistics.dropped, {})
     assert.equal(bus.mostAtOnce <= 1 + steps.length, true)

@@ -160,11 +160,16 @@ export class Outgoing {
     while (!this.#isEmpty) await this.#changed.promise
   }
 
-  /** Takes no more records, publishes for up to `graceMs` what there is, and leaves the rest in the spool. */
+  /**
+   * Takes no more records, publishes for up to `graceMs` what there is, and leaves the rest in the spool: at once when the
+   * bus is away.
+   */
   async close(graceMs: number): Promise<void> {
     this.#closing = true
+    const hasPlace = this.#spool !== null && this.#spool.refusal === null
+    const waitMs = this.isBusAway && hasPlace ? 0 : graceMs
     const grace = new AbortController()
-    await Promise.race([this.drained(), sleep(graceMs, undefined, { signal: grace.signal }).catch(() => {})])
+    await Promise.race([this.drained(), sleep(waitMs, undefined, { signal: grace.signal }).catch(() => {})])
     grace.abort()
     clearInterval(this.#timer)
     this.#stop.abort()

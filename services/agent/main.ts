@@ -1,0 +1,82 @@
+import { codecs as checkedInCodecs, partitionKey, type TopicRecord } from '#schemas'
+import type { Bus } from '#shared/bus/bus.ts'
+import type { Health } from '#shared/health.ts'
+import type { Log } from '#shared/log.ts'
+import type { Metrics } from '#shared/metrics.ts'
+import { Outgoing, type OutgoingStatistics } from '#shared/outgoing.ts'
+import { agentMetrics, producerMetrics } from '#shared/service-metrics.ts'
+import { Spool } from '#shared/spool.ts'
+import { type AgentStatistics, type AgentTopic, runAgent } from './agent.ts'
+import type { SocketSource } from './socket-source.ts'
+
+export interface AgentServiceOptions {
+  bus: Pick<Bus, 'publish'>
+  source: SocketSource
+  hostId: string
+  pollPeriodMs: number
+  /** Where records wait while the bus is away; the oldest are dropped when there are more bytes than that. */
+  spool: { folder: string; maxBytes: number }
+  log: Log
+  metrics: Metrics
+  health: Health
+  /** Ends the run. */
+  signal: AbortSignal
+  /** Those of the registry's schema ids; of the checked-in schemas when not given. */
+  codecs?: Pick<typeof checkedInCodecs, AgentTopic>
+}
+
+/** How long the last records may take to get to the bus before they are left in the spool. */
+const graceMs = 5000
+
+/**
+ * The agent as a service: polls until `signal` aborts, and publishes over a spool, so that a bus that is away costs nothing
+ * but delay. Rejects when the sockets cannot be read; closes the source in any case.
+ */
+export async function runAgentService(
+  options: AgentServiceOptions,
+): Promise<{ agent: AgentStatistics; outgoing: OutgoingStatistics }> {
+  const { bus, source, hostId, log, signal, codecs = checkedInCodecs } = options
+  const metrics = agentMetrics(options.metrics)
+  const polling = options.health.component('polls')
+  const spool = await Spool.open({ ...options.spool, whenFull: 'drop-oldest', log })
+  const outgoing = new Outgoing({
+    bus,
+    spool,
+    log,
+    metrics: producerMetrics(options.metrics),
+    health: options.health.component('bus'),
+  })
+  const publish = <T extends AgentTopic>(topic: T, record: TopicRecord<T>): boolean => {
+    const encode = codecs[topic].encode as (record: TopicRecord<T>) => Buffer
+    return outgoing.send(topic, partitionKey(record.host_id), encode(record))
+  }
+  let missedPolls = 0
+  const onProgress = (statistics: Readonly<AgentStatistics>) => {
+    metrics.sockets.set(statistics.sockets)
+    metrics.missedPolls.add(statistics.missedPolls - missedPolls)
+    missedPolls = statistics.missedPolls
+  }
+  const measured: SocketSource = {
+    os: source.os,
+    restriction: source.restriction,
+    poll: () => {
+      const reading = source.poll()
+      metrics.pollDuration.observe(reading.durationUs / 1e6)
+      polling.progress()
+      return reading
+    },
+    close: () => source.close(),
+  }
+  if (source.restriction) log.warn({ restriction: source.restriction }, 'not all owners can be seen')
+  log.info({ host_id: hostId, poll_period_ms: options.pollPeriodMs }, 'polling sockets')
+  polling.ready()
+  polling.waiting(true)
+  try {
+    const { pollPeriodMs } = options
+    const agent = await runAgent({ source: measured, publish, signal, hostId, pollPeriodMs, onProgress })
+    return { agent, outgoing: outgoing.statistics }
+  } finally {
+    polling.waiting(false)
+    await outgoing.close(graceMs)
+  }
+}
