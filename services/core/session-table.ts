@@ -50,8 +50,8 @@ export class SessionTable {
   readonly #rows = new SessionRows()
   /** By their number among the 5-tuples. */
   readonly #sessions: (Session | undefined)[] = []
-  /** Sessions by the second in which they are looked at again; an entry whose session has another second by now is stale. */
-  readonly #due = new Map<number, Session[]>()
+  /** Sessions by the second in which they are looked at again, their `dueSecond`. */
+  readonly #due = new Map<number, Set<Session>>()
   #sweptSecond = Number.NEGATIVE_INFINITY
 
   constructor(listener: SessionListener, times: SessionTimes = sessionTimes) {
@@ -71,10 +71,8 @@ export class SessionTable {
   state() {
     const places = new Map<Session, number>()
     for (const session of this.#open) places.set(session, places.size)
-    const isDue = (session: Session, second: number) => session.dueSecond === second && this.#open.has(session)
     const due = Array.from(this.#due, ([second, sessions]) => {
-      const waiting = sessions.filter(session => isDue(session, second))
-      return [second, waiting.map(session => places.get(session)!)] as const
+      return [second, Array.from(sessions, session => places.get(session)!)] as const
     })
     return { open: Array.from(this.#open, session => session.state()), due, sweptSecond: this.#sweptSecond }
   }
@@ -91,11 +89,7 @@ export class SessionTable {
       this.#sessions[entry] = session
       return session
     })
-    for (const [second, places] of due)
-      this.#due.set(
-        second,
-        places.map(place => sessions[place]!),
-      )
+    for (const [second, places] of due) this.#due.set(second, new Set(places.map(place => sessions[place]!)))
     this.#sweptSecond = sweptSecond
     return sessions
   }
@@ -145,8 +139,7 @@ export class SessionTable {
     for (const [bucket, sessions] of [...this.#due]) {
       if (bucket >= second) continue
       this.#due.delete(bucket)
-      for (const session of sessions)
-        if (session.dueSecond === bucket && this.#open.has(session)) this.#look(session, nowUs)
+      for (const session of sessions) this.#look(session, nowUs)
     }
   }
 
@@ -197,10 +190,12 @@ export class SessionTable {
     const { entry } = session
     const nextUs = Math.min(this.#silentUs(entry, session.protocol === tcp), this.#recordUs(entry))
     const second = Math.floor(nextUs / 1e6)
+    if (second === session.dueSecond) return
+    this.#due.get(session.dueSecond)?.delete(session)
     session.dueSecond = second
     const bucket = this.#due.get(second)
-    if (bucket) bucket.push(session)
-    else this.#due.set(second, [session])
+    if (bucket) bucket.add(session)
+    else this.#due.set(second, new Set([session]))
   }
 
   /** The entry of a flow's session; -1 for none. */
@@ -234,6 +229,7 @@ export class SessionTable {
     const session = this.#sessions[entry]!
     this.#rows.end(entry, reason)
     this.#open.delete(session)
+    this.#due.get(session.dueSecond)?.delete(session)
     this.#tuples.remove(entry)
     this.#sessions[entry] = undefined
     this.#listener.ended(session)

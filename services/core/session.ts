@@ -61,7 +61,7 @@ export class Session {
   /** Revision that the next record of this session gets. */
   revision = 0
   /** Second in which the session table looks at it again. */
-  dueSecond = 0
+  dueSecond = Number.NaN
 
   constructor(
     rows: SessionRows,

@@ -2,12 +2,12 @@
  * Peak memory of `label` as the input grows and the open sessions do not: the generator's output is piped in, so no file
  * is needed.
  *
- * `node services/e2e/bench/memory.ts [--packets 2000000]`
+ * `node services/e2e/bench/memory.ts [--packets 6000000]`
  */
 import { parseArgs } from 'node:util'
 import { machine, runOnOneCore } from './measure.ts'
 
-const { values } = parseArgs({ options: { packets: { type: 'string', default: '2000000' } } })
+const { values } = parseArgs({ options: { packets: { type: 'string', default: '6000000' } } })
 const packets = Number(values.packets)
 const make = `${process.execPath} services/e2e/bench/make-capture.ts --out -`
 const label = `${process.execPath} services/cli/proclabel.mjs label - --quiet --out /dev/null`
