@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
-import { Kafka, logLevel } from 'kafkajs'
 import { ProclabelError } from './errors.ts'
-import { createLog, kafkaLogs, type LogLevel } from './log.ts'
+import { createLog, kafkaLog, type LogLevel } from './log.ts'
 
 function gather(level: LogLevel = 'info') {
   const lines: string[] = []
@@ -43,20 +42,20 @@ test('an error is told with code and cause, without what else a client hung on i
   assert.ok(!lines.join('').includes('s3cret'))
 })
 
-test('what kafkajs logs comes out as our lines, without the password', async () => {
-  const { log, lines, events } = gather('debug')
-  const kafka = new Kafka({
-    brokers: ['127.0.0.1:1'],
-    logLevel: logLevel.DEBUG,
-    logCreator: kafkaLogs(log),
-    sasl: { mechanism: 'scram-sha-512', username: 'u', password: 's3cret' },
-    retry: { retries: 0 },
-  })
-  await assert.rejects(kafka.admin().connect())
-  const refused = events().find(({ msg }) => /Connection error/.test(msg))
-  assert.equal(refused.level, 'error')
-  assert.equal(refused.client, 'kafkajs')
-  assert.equal(refused.broker, '127.0.0.1:1')
+test('what kafkajs has to say is one of our lines, of its fields only the known ones', () => {
+  const { log, lines, events } = gather()
+  const fields = {
+    broker: '127.0.0.1:9092',
+    error: 'connect ECONNREFUSED',
+    stack: 'long',
+    sasl: { password: 's3cret' },
+  }
+  kafkaLog(log)('warn', 'Connection error', fields)
+  const { level, client, broker, error, msg } = events()[0]
+  assert.deepEqual(
+    [level, client, broker, error, msg],
+    ['warn', 'kafkajs', '127.0.0.1:9092', 'connect ECONNREFUSED', 'Connection error'],
+  )
   assert.ok(!lines.join('').includes('s3cret'))
 })
 

@@ -1,4 +1,3 @@
-import { logLevel as kafkaLevel, type logCreator } from 'kafkajs'
 import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino'
 
 export type Log = Logger
@@ -40,32 +39,12 @@ function describeError(error: unknown): unknown {
 }
 
 /** Fields of kafkajs's own events that tell where something happened; the rest may be long. */
-const kafkaFields = [
-  'broker',
-  'clientId',
-  'groupId',
-  'memberId',
-  'topic',
-  'partition',
-  'error',
-  'retryCount',
-  'retryTime',
-]
-const kafkaMethods = {
-  [kafkaLevel.NOTHING]: 'trace',
-  [kafkaLevel.ERROR]: 'error',
-  [kafkaLevel.WARN]: 'warn',
-  [kafkaLevel.INFO]: 'info',
-  [kafkaLevel.DEBUG]: 'debug',
-} as const
+const kafkaFields = ['broker', 'groupId', 'memberId', 'topic', 'partition', 'error', 'retryCount', 'retryTime']
 
-/** Lets kafkajs log through ours: `new Kafka({ logCreator: kafkaLogs(log), ... })`. */
-export function kafkaLogs(log: Log): logCreator {
-  return () =>
-    ({ level, namespace, log: event }) => {
-      const fields = Object.fromEntries(
-        kafkaFields.flatMap(name => (event[name] === undefined ? [] : [[name, event[name]]])),
-      )
-      log[kafkaMethods[level]]({ client: 'kafkajs', namespace, ...fields }, event.message)
-    }
+/** Lets what kafkajs has to say come out as lines of ours: `new KafkaBus({ log: kafkaLog(log), ... })`. */
+export function kafkaLog(log: Log) {
+  return (level: 'error' | 'warn', message: string, fields: Readonly<Record<string, unknown>>): void => {
+    const known = kafkaFields.flatMap(name => (fields[name] === undefined ? [] : [[name, fields[name]]]))
+    log[level]({ client: 'kafkajs', ...Object.fromEntries(known) }, message)
+  }
 }
