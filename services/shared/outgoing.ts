@@ -93,6 +93,9 @@ export class Outgoing {
   #changed = Promise.withResolvers<void>()
   readonly #stop = new AbortController()
   #closing = false
+  /** Ends a wait between two attempts, when there is little time left for more. */
+  readonly #hurry = new AbortController()
+  readonly #failedAtEnd = Promise.withResolvers<void>()
   readonly #timer: NodeJS.Timeout
   readonly #published: Record<string, number> = {}
   readonly #dropped: Record<string, number> = {}
@@ -155,21 +158,26 @@ export class Outgoing {
     return this.#awaySinceMs !== null
   }
 
+  /** Resolves when memory is at most half full: for a producer that can wait. */
+  async hasRoom(): Promise<void> {
+    while (this.#isCrowded) await this.#changed.promise
+  }
+
   /** Resolves once the bus has acknowledged all that was sent; it may be for ever that it does not. */
   async drained(): Promise<void> {
     while (!this.#isEmpty) await this.#changed.promise
   }
 
   /**
-   * Takes no more records, publishes for up to `graceMs` what there is, and leaves the rest in the spool: at once when the
-   * bus is away.
+   * Takes no more records, publishes for up to `graceMs` what there is, and leaves the rest in the spool; at the first
+   * failure, unless it would be lost.
    */
   async close(graceMs: number): Promise<void> {
     this.#closing = true
-    const hasPlace = this.#spool !== null && this.#spool.refusal === null
-    const waitMs = this.isBusAway && hasPlace ? 0 : graceMs
+    this.#hurry.abort()
     const grace = new AbortController()
-    await Promise.race([this.drained(), sleep(waitMs, undefined, { signal: grace.signal }).catch(() => {})])
+    const isOver = sleep(graceMs, undefined, { signal: grace.signal }).catch(() => {})
+    await Promise.race([this.drained(), this.#failedAtEnd.promise, isOver])
     grace.abort()
     clearInterval(this.#timer)
     this.#stop.abort()
@@ -254,10 +262,16 @@ export class Outgoing {
         this.#metrics.errors.add(1, { topic, reason: isForGood(error) ? 'refused' : 'unavailable' })
         if (isForGood(error)) return this.#publishOneByOne(topic, records, error)
         this.#tellOfFailure(topic, error)
+        if (this.#closing && this.#spool?.refusal === null) this.#failedAtEnd.resolve()
       }
-      await sleep(waitMs * (0.5 + Math.random() / 2), undefined, { signal: this.#stop.signal }).catch(() => {})
+      await this.#pause(waitMs * (0.5 + Math.random() / 2))
     }
     return false
+  }
+
+  async #pause(ms: number): Promise<void> {
+    const early = this.#closing ? this.#stop.signal : this.#hurry.signal
+    await sleep(ms, undefined, { signal: early }).catch(() => {})
   }
 
   /** The bus does not accept a record among these: finds it, so that the others go on. */

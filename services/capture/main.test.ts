@@ -1,0 +1,260 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { tcp, udp } from '#core/decode/build-frame.ts'
+import { codecs, type Host, type PacketBatch, partitionKey, readPacketColumns } from '#schemas'
+import type { Bus, BusRecord } from '#shared/bus/bus.ts'
+import { InProcessBus } from '#shared/bus/in-process.ts'
+import { Health } from '#shared/health.ts'
+import { createLog } from '#shared/log.ts'
+import { PrometheusMetrics } from '#shared/metrics.ts'
+import { at, block, desk, type Frame, frame, host, laptop, web } from './capture-fixture.ts'
+import { type CaptureServiceOptions, runCaptureService } from './main.ts'
+import { PacedSource } from './paced-source.ts'
+import type { FrameBlock, PacketSource } from './packet-source.ts'
+
+/** A source of these blocks; each is handed out when the one before was taken and `pauseMs` have passed. */
+class ListedSource implements PacketSource {
+  readonly isLive = true
+  lost = 0
+  isClosed = false
+  readonly #blocks: readonly FrameBlock[]
+  readonly #pauseMs: number
+  #read = 0
+
+  constructor(blocks: readonly FrameBlock[], pauseMs = 0) {
+    this.#blocks = blocks
+    this.#pauseMs = pauseMs
+  }
+
+  async *blocks(signal?: AbortSignal) {
+    for (const block of this.#blocks) {
+      if (signal?.aborted) return
+      yield block
+      this.#read += block.count
+      await sleep(this.#pauseMs)
+    }
+  }
+  statistics() {
+    return { read: this.#read, skipped: {}, dropped: this.lost, bytesRead: 0 }
+  }
+  async close() {
+    this.isClosed = true
+  }
+}
+
+const packet = (ms: number, from: string, to: string): Frame =>
+  frame(ms, from, to, 17, udp(4000, 5000, new Uint8Array(40)))
+
+/** The in-process bus, whose publish may be made to fail. */
+class TestBus implements Bus {
+  readonly inner = new InProcessBus()
+  isAway = false
+  readonly batches: PacketBatch[] = []
+
+  async publish(topic: string, records: readonly BusRecord[]) {
+    if (this.isAway && topic === 'packets') throw new Error('away')
+    if (topic !== 'packets') return this.inner.publish(topic, records)
+    for (const { key, value } of records) {
+      const batch = codecs.packets.decode(value!)
+      assert.equal(key, partitionKey(batch.host_id))
+      this.batches.push(batch)
+    }
+  }
+  subscribe(...all: Parameters<Bus['subscribe']>) {
+    return this.inner.subscribe(...all)
+  }
+  close() {
+    return this.inner.close()
+  }
+  tell(told: Host) {
+    return this.inner.publish('hosts', [{ key: told.host_id, value: codecs.hosts.encode(told) }])
+  }
+  of(hostId: string) {
+    return this.batches.filter(({ host_id }) => host_id === hostId)
+  }
+}
+
+const packetsOf = (batches: readonly PacketBatch[]) =>
+  batches.reduce((sum, batch) => sum + readPacketColumns(batch).packets, 0)
+
+function assertNumbered(batches: readonly PacketBatch[]) {
+  assert.deepEqual(
+    batches.map(({ seq }) => seq),
+    batches.map((_, i) => i),
+  )
+}
+
+function createService(t: TestContext, packets: PacketSource, more: Partial<CaptureServiceOptions> = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'proclabel-capture-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const bus = new TestBus()
+  const metrics = new PrometheusMetrics('capture', '0')
+  const health = new Health()
+  const run = (signal = new AbortController().signal) =>
+    runCaptureService({
+      bus,
+      packets,
+      sourceName: 'test0',
+      sensorId: 'mirror',
+      spool: { folder, maxBytes: 64 * 1024 * 1024 },
+      clockUs: null,
+      hostsWaitMs: 10_000,
+      log: createLog('capture', 'silent'),
+      metrics,
+      health,
+      signal,
+      ...more,
+    })
+  return { bus, metrics, health, run }
+}
+
+test('packets of the hosts that the topic names go out under their keys; the rest is counted', async t => {
+  const packets = new ListedSource([
+    block(packet(0, desk, web), packet(10, web, desk), packet(20, desk, laptop), packet(30, web, '10.9.9.9')),
+  ])
+  const { bus, metrics, health, run } = createService(t, packets)
+  const running = run()
+  await sleep(50)
+  assert.deepEqual(health.notReady(), ['hosts: no host is known yet'])
+  await bus.tell(host('desk', desk))
+  await bus.tell(host('laptop', laptop))
+  const { frames, lost, dropped } = await running
+  assert.deepEqual([packetsOf(bus.of('desk')), packetsOf(bus.of('laptop'))], [3, 1])
+  assert.deepEqual([frames.ok, frames['not-monitored'], lost, dropped], [3, 1, 0, 0])
+  assert.ok(packets.isClosed)
+  assert.deepEqual(health.notReady(), [])
+  const produced = `proclabel_events_produced_total{topic="packets",service="capture"} ${bus.batches.length}\n`
+  assert.ok((await metrics.text()).includes(produced))
+})
+
+test('a host that is told at run time is monitored from then on', async t => {
+  const packets = new ListedSource(
+    Array.from({ length: 20 }, (_, i) => block(packet(i * 1000, desk, web), packet(i * 1000 + 1, laptop, web))),
+    100,
+  )
+  const { bus, run } = createService(t, packets)
+  const running = run()
+  await sleep(20)
+  await bus.tell(host('desk', desk))
+  await sleep(1500)
+  await bus.tell(host('laptop', laptop))
+  await running
+  assert.equal(packetsOf(bus.of('desk')), 20)
+  const seen = packetsOf(bus.of('laptop'))
+  assert.ok(seen > 0 && seen < 20, String(seen))
+  assertNumbered(bus.of('laptop'))
+})
+
+test('every monitored host has a tick each second, also one that was never seen', async t => {
+  const packets = new ListedSource([block(packet(0, desk, web))], 4200)
+  const startMs = performance.now()
+  const clockUs = () => at(Math.round(performance.now() - startMs))
+  const { bus, run } = createService(t, packets, { clockUs })
+  const running = run()
+  await sleep(20)
+  await bus.tell(host('desk', desk))
+  await bus.tell(host('laptop', laptop))
+  await running
+  for (const hostId of ['desk', 'laptop']) {
+    const batches = bus.of(hostId)
+    assertNumbered(batches)
+    const ticks = batches.map(({ until_us }) => (until_us - at(0)) / 1000)
+    assert.ok(ticks.length >= 3, `${hostId}: ${ticks}`)
+    assert.ok(
+      ticks.slice(1).every((ms, i) => ms >= ticks[i]! && ms - ticks[i]! < 2100),
+      `${hostId}: ${ticks}`,
+    )
+  }
+  assert.equal(packetsOf(bus.of('desk')), 1)
+  assert.equal(packetsOf(bus.of('laptop')), 0)
+})
+
+test('while the bus is away packets wait; no packet is lost, none comes twice', async t => {
+  const blocks = Array.from({ length: 50 }, (_, i) =>
+    block(...Array.from({ length: 20 }, (_, k) => packet(i * 1000 + k, k % 2 ? desk : laptop, web))),
+  )
+  const { bus, run } = createService(t, new ListedSource(blocks, 40), { clockUs: () => null })
+  const running = run()
+  await sleep(20)
+  await bus.tell(host('desk', desk))
+  await bus.tell(host('laptop', laptop))
+  bus.isAway = true
+  await sleep(1500)
+  assert.equal(bus.batches.length, 0)
+  bus.isAway = false
+  const { outgoing } = await running
+  assert.ok(outgoing.failures > 0)
+  for (const hostId of ['desk', 'laptop']) {
+    assert.equal(packetsOf(bus.of(hostId)), 500)
+    assertNumbered(bus.of(hostId))
+    assert.ok(bus.of(hostId).every(({ lost }) => lost === 0))
+  }
+})
+
+test('packets that are dropped ride in the next batch of their host, and leave a gap in its numbers', async t => {
+  const blocks = Array.from({ length: 60 }, (_, i) =>
+    block(...Array.from({ length: 100 }, (_, k) => packet(i * 1000 + k, desk, `10.1.${i}.${k}`))),
+  )
+  const { bus, metrics, run } = createService(t, new ListedSource(blocks, 30), {
+    clockUs: () => null,
+    maxQueueBytes: 40_000,
+    spool: { folder: join(import.meta.filename, 'none'), maxBytes: 1024 * 1024 },
+  })
+  const running = run()
+  await sleep(20)
+  await bus.tell(host('desk', desk))
+  bus.isAway = true
+  await sleep(1700)
+  bus.isAway = false
+  const { dropped } = await running
+  const batches = bus.of('desk')
+  assert.ok(dropped > 0)
+  assert.equal(packetsOf(batches) + dropped, 6000)
+  assert.equal(
+    batches.reduce((sum, { lost }) => sum + lost, 0),
+    dropped,
+  )
+  const afterGap = batches.filter(({ seq }, i) => i > 0 && seq !== batches[i - 1]!.seq + 1)
+  assert.ok(afterGap.length > 0 && afterGap.every(({ lost }) => lost > 0))
+  assert.match(await metrics.text(), new RegExp(`result="dropped",service="capture"\\} ${dropped}`))
+})
+
+test('what the source loses is told by the batches after it, of every host', async t => {
+  const packets = new ListedSource(
+    Array.from({ length: 4 }, (_, i) => block(packet(i * 1000, desk, laptop))),
+    60,
+  )
+  const { bus, run } = createService(t, packets)
+  const running = run()
+  await sleep(20)
+  await bus.tell(host('desk', desk))
+  await bus.tell(host('laptop', laptop))
+  await sleep(700)
+  packets.lost = 7
+  const { lost } = await running
+  assert.equal(lost, 7)
+  for (const hostId of ['desk', 'laptop'])
+    assert.equal(
+      bus.of(hostId).reduce((sum, batch) => sum + batch.lost, 0),
+      7,
+    )
+})
+
+test('a paced source takes the time that the capture took, and tells capture time', async () => {
+  const frames = [0, 5, 100, 101, 350].map(ms => frame(ms, desk, web, 6, tcp(1, 2)))
+  const paced = new PacedSource(new ListedSource([block(...frames.slice(0, 3)), block(...frames.slice(3))]))
+  assert.equal(paced.nowUs, null)
+  const startMs = performance.now()
+  const seen: number[] = []
+  for await (const { count, timeUs } of paced.blocks()) {
+    const lateMs = performance.now() - startMs - (timeUs[count - 1]! - at(0)) / 1000
+    assert.ok(lateMs > -2 && lateMs < 60, `${lateMs} ms late`)
+    assert.ok(paced.nowUs! >= timeUs[count - 1]! - 2000)
+    seen.push(count)
+  }
+  assert.deepEqual(seen, [2, 1, 1, 1])
+})

@@ -1,0 +1,127 @@
+import { randomUUID } from 'node:crypto'
+import { HostDirectory } from '#core/host-directory.ts'
+import { codecs as checkedInCodecs, type PacketBatch } from '#schemas'
+import type { Bus } from '#shared/bus/bus.ts'
+import type { Health } from '#shared/health.ts'
+import type { Log } from '#shared/log.ts'
+import type { Metrics } from '#shared/metrics.ts'
+import { Outgoing, type OutgoingStatistics } from '#shared/outgoing.ts'
+import { producerMetrics } from '#shared/service-metrics.ts'
+import { Spool } from '#shared/spool.ts'
+import { createCapture } from './create-capture.ts'
+import { HostFollower } from './host-follower.ts'
+import { createMeasure, lostOf } from './measure.ts'
+import { PacketSender } from './packet-sender.ts'
+import type { PacketSource } from './packet-source.ts'
+
+export interface CaptureServiceOptions {
+  bus: Bus
+  packets: PacketSource
+  /** The interface or file, as metrics name it. */
+  sourceName: string
+  /** Names this capture in its batches; unique among those that run at the same time. */
+  sensorId: string
+  /** Where batches wait while the bus is away; beyond that many bytes the newest are dropped. */
+  spool: { folder: string; maxBytes: number }
+  /** Bytes of batches in memory at most. */
+  maxQueueBytes?: number
+  /** Capture time by now, microseconds since the epoch; null for a file that is read as fast as it goes: its packets tell the time. */
+  clockUs: (() => number | null) | null
+  log: Log
+  metrics: Metrics
+  health: Health
+  /** How long to wait for the first host, which the packets before it would have missed. */
+  hostsWaitMs: number
+  /** Ends the run. */
+  signal: AbortSignal
+  /** Those of the registry's schema ids; of the checked-in schemas when not given. */
+  codecs?: Pick<typeof checkedInCodecs, 'hosts' | 'packets'>
+}
+
+export interface CaptureResult {
+  frames: Readonly<Record<string, number>>
+  /** Packets lost before they reached us, and packets in batches that were dropped. */
+  lost: number
+  dropped: number
+  outgoing: OutgoingStatistics
+}
+
+/** Without frames for so long, time goes on by the clock. */
+const silenceMs = 1000
+const tickMs = 1000
+/** How long the last batches may take to get to the bus before they are left in the spool. */
+const graceMs = 5000
+
+/**
+ * The capture as a service: packets of the monitored hosts, as the hosts topic names them at the time, go out as batches until
+ * `signal` aborts or the input ends. Never waits for the bus: batches wait in memory, then on disk, then the newest are
+ * dropped and the next one of their host says how many packets that were. Closes the source in any case.
+ */
+export async function runCaptureService(options: CaptureServiceOptions): Promise<CaptureResult> {
+  const { bus, packets, sensorId, clockUs, log, signal, codecs = checkedInCodecs } = options
+  const runId = randomUUID()
+  const directory = new HostDirectory()
+  const spool = await Spool.open({ ...options.spool, whenFull: 'refuse-newest', log })
+  const outgoing = new Outgoing({
+    bus,
+    spool,
+    log,
+    metrics: producerMetrics(options.metrics),
+    health: options.health.component('bus'),
+    ...(options.maxQueueBytes !== undefined && { maxQueueBytes: options.maxQueueBytes }),
+  })
+  const stopFollowing = new AbortController()
+  const follower = new HostFollower({
+    bus,
+    directory,
+    group: `capture-${sensorId}-${runId}`,
+    codec: codecs.hosts,
+    log,
+    health: options.health.component('hosts'),
+    signal: stopFollowing.signal,
+  })
+  const following = follower.run()
+  const capture = createCapture({ sensorId, runId, hosts: directory, keepUnmonitored: false })
+  const sender = new PacketSender({ outgoing, codec: codecs.packets, sensorId, runId, directory })
+  const measure = createMeasure(options.metrics, options.sourceName)
+  /** Hosts that the capture knows: it ticks for them itself. */
+  const seen = new Set<string>()
+  const send = (batches: readonly PacketBatch[]) => {
+    for (const { host_id } of batches) seen.add(host_id)
+    sender.send(batches)
+  }
+  let heardMs = performance.now()
+  const measureAll = () => measure({ packets, capture, hosts: directory.size, dropped: sender.dropped })
+  const ticker = setInterval(() => {
+    measureAll()
+    const nowUs = clockUs?.() ?? null
+    if (nowUs === null) return
+    if (performance.now() - heardMs >= silenceMs) send(capture.tick(nowUs))
+    sender.tickOthers(nowUs, seen)
+  }, tickMs)
+  try {
+    log.info({ sensor_id: sensorId, run_id: runId }, 'waiting for hosts')
+    await follower.known(options.hostsWaitMs)
+    log.info({ hosts: directory.size, source: options.sourceName }, 'capturing')
+    for await (const block of packets.blocks(signal)) {
+      heardMs = performance.now()
+      const lost = lostOf(packets)
+      if (lost > sender.lost) {
+        // What was lost before this block parts the batches before from those after.
+        send(capture.flush())
+        sender.lost = lost
+      }
+      send(capture.add(block))
+      if (clockUs === null) await outgoing.hasRoom()
+    }
+    send(capture.flush())
+  } finally {
+    clearInterval(ticker)
+    stopFollowing.abort()
+    await packets.close()
+    await outgoing.close(graceMs)
+    await following
+    measureAll()
+  }
+  return { frames: capture.frames, lost: sender.lost, dropped: sender.dropped, outgoing: outgoing.statistics }
+}
