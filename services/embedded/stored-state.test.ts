@@ -4,8 +4,8 @@ import fc from 'fast-check'
 import { defaultConstants } from '#core/constants.ts'
 import { SharedNames } from '#core/stages/server-name.ts'
 import { codecs, type LabeledSession } from '#schemas'
+import { pack, unpack } from '#shared/store/packed-state.ts'
 import { HostPipeline, type PipelineState } from '../matcher/host-pipeline.ts'
-import { pack, unpack } from '../matcher/packed-state.ts'
 import { type RecordedInput, recordedInputs } from './recording-fixture.ts'
 
 const { hostId, directory, inputs } = await recordedInputs()

@@ -1,9 +1,9 @@
 import { Sequences } from '#core/sequences.ts'
 import { codecs, type LabeledSession, type PacketBatch, readPacketColumns, type Topic } from '#schemas'
 import type { ConsumedRecord } from '#shared/bus/bus.ts'
+import { pack, unpack } from '#shared/store/packed-state.ts'
 import type { HostState, HostWrite, OutboxRecord, Version } from '#shared/store/store.ts'
 import { HostPipeline, type PipelineOptions, type PipelineState } from './host-pipeline.ts'
-import { pack, unpack } from './packed-state.ts'
 
 /** What became of a record; of the last three kinds, `detail` says why. */
 export type Fate =
@@ -21,6 +21,8 @@ export interface CopyOptions extends PipelineOptions {
   /** Whether the state is written to the store, so that another matcher can go on from it. */
   persistent: boolean
   plausible: PlausibleTimes | null
+  /** Told of every record that is going to be published, once. */
+  onRecord?: (record: LabeledSession) => void
 }
 
 /** A record that was applied since the last snapshot; or, with a topic of its own, that the copy began in the midst of its input. */
@@ -125,7 +127,9 @@ export class HostCopy {
   }
 
   #collect(): HostWrite | null {
-    const outbox = this.pipeline.take().map(toOutbox)
+    const records = this.pipeline.take()
+    if (this.#options.onRecord) for (const record of records) this.#options.onRecord(record)
+    const outbox = records.map(toOutbox)
     if (this.#fresh.length === 0 && outbox.length === 0) return null
     return { expectedVersion: this.#version, put: this.#changes(), outbox }
   }

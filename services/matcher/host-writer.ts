@@ -1,7 +1,7 @@
 import type { Bus, BusRecord } from '#shared/bus/bus.ts'
+import { untilDone } from '#shared/retry.ts'
 import type { OutboxRecord, Store } from '#shared/store/store.ts'
 import type { HostCopy } from './host-copy.ts'
-import { untilDone } from './retry.ts'
 
 /** Writes working copies to the store, and publishes what the store then holds in its outbox. */
 export class HostWriter {

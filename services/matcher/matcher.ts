@@ -3,11 +3,11 @@ import type { SessionFacts } from '#core/session-facts.ts'
 import { SharedNames } from '#core/stages/server-name.ts'
 import { codecs } from '#schemas'
 import type { Batch, Bus, BusRecord, ConsumedRecord, Subscription } from '#shared/bus/bus.ts'
+import { untilDone } from '#shared/retry.ts'
 import type { OutboxRecord, Store } from '#shared/store/store.ts'
 import { type CopyOptions, HostCopy } from './host-copy.ts'
 import type { SocketHistory } from './host-pipeline.ts'
 import { HostWriter } from './host-writer.ts'
-import { untilDone } from './retry.ts'
 
 export const inputTopics = ['hosts', 'socket-snapshots', 'socket-events', 'packets'] as const
 export const matcherGroup = 'matcher'
@@ -19,11 +19,15 @@ const maxHostId = 255
 /** What the store knows a partition by that has been read into it: without it, the store was lost, or is new. */
 const markOf = (partition: number) => `partition ${partition}`
 
-export interface MatcherOptions extends Pick<CopyOptions, 'constants' | 'provisional' | 'persistent' | 'plausible'> {
+type SharedOptions = 'constants' | 'provisional' | 'persistent' | 'plausible' | 'onRecord'
+
+export interface MatcherOptions extends Pick<CopyOptions, SharedOptions> {
   bus: Bus
   store: Store
   /** Offsets are committed this long after their batch was written: more than the store can lose, milliseconds. */
   commitLagMs: number
+  /** Told when a batch has been written, and what was in it. */
+  onBatch?: (batch: { records: readonly ConsumedRecord[]; seconds: number; fenced: number }) => void
 }
 
 /** For one process that reads and writes by itself: state has nowhere to go on, and files tell of any time. */
@@ -103,6 +107,13 @@ export class Matcher {
     }
   }
 
+  /** Hosts whose working copy is in memory. */
+  get hosts(): number {
+    let hosts = 0
+    for (const { copies } of this.#partitions.values()) hosts += copies.size
+    return hosts
+  }
+
   /** Sessions in memory, open or not final. */
   get size(): number {
     let size = 0
@@ -117,7 +128,9 @@ export class Matcher {
   async #take(batch: Batch, subscription: Subscription): Promise<void> {
     const partition = this.#partitions.get(batch.partition) ?? (await this.#begin(batch, subscription))
     if (partition === null) return
-    await this.#apply(batch.records, partition)
+    const startMs = performance.now()
+    const fenced = await this.#apply(batch.records, partition)
+    this.#options.onBatch?.({ records: batch.records, seconds: (performance.now() - startMs) / 1000, fenced })
     partition.written.push({ batch, atMs: performance.now() })
     await this.#commit(partition)
   }
@@ -143,9 +156,10 @@ export class Matcher {
 
   /**
    * Applies and writes records. Where somebody else has written a host meanwhile, its copy is loaded again; it knows what of
-   * these records the other has applied.
+   * these records the other has applied. Answers with how often that was so.
    */
-  async #apply(records: readonly ConsumedRecord[], partition: Partition): Promise<void> {
+  async #apply(records: readonly ConsumedRecord[], partition: Partition): Promise<number> {
+    let timesFenced = 0
     const letters = new Map<ConsumedRecord, { reason: string; detail: string }>()
     for (let left = records; left.length > 0; ) {
       const usable = left.filter(record => {
@@ -157,6 +171,7 @@ export class Matcher {
       const fates = usable.map(record => ({ record, fate: touched.get(record.key)!.apply(record) }))
       const fenced = await this.#writer.write(touched, this.#signal)
       for (const hostId of fenced) partition.copies.delete(hostId)
+      timesFenced += fenced.size
       for (const { record, fate } of fates) {
         if (fenced.has(record.key)) continue
         if ('detail' in fate) letters.set(record, { reason: fate.kind, detail: fate.detail })
@@ -165,6 +180,7 @@ export class Matcher {
       left = usable.filter(({ key }) => fenced.has(key))
     }
     await this.#bury(letters)
+    return timesFenced
   }
 
   /** The working copies of hosts; those that are not in memory from the store, and what waits in their outboxes is published. */

@@ -1,6 +1,6 @@
 import { deserialize, serialize } from 'node:v8'
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { ProclabelError } from '#shared/errors.ts'
+import { ProclabelError } from '../errors.ts'
 
 /** Goes up when the shape of what is packed changes. */
 const format = 1

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ProclabelError } from '#shared/errors.ts'
+import { ProclabelError } from './errors.ts'
 
 const firstWaitMs = 50
 const longestWaitMs = 5_000
