@@ -55,6 +55,7 @@ export interface Bus {
    * Resolves once the records are safe with the bus; awaiting it is how a producer slows down. Rejects with a retryable
    * PROCLABEL_BUS when the bus cannot take them in time; then some of them may have been taken, and every publish that
    * waited behind it is rejected too, so that a caller who repeats them in order keeps the order.
+   * Rejects with PROCLABEL_RECORD, and takes none of them, when one is larger than the bus ever takes.
    */
   publish: (topic: string, records: readonly BusRecord[]) => Promise<void>
   /**

@@ -52,7 +52,10 @@ export class KafkaPublisher {
     const tooLarge = records.find(({ value }) => (value?.length ?? 0) > requestBytes)
     if (tooLarge)
       return Promise.reject(
-        refusal(`${topic}: a record of ${tooLarge.value!.length} bytes; at most ${requestBytes} can be sent`, false),
+        new ProclabelError(
+          'PROCLABEL_RECORD',
+          `${topic}: a record of ${tooLarge.value!.length} bytes; at most ${requestBytes} can be sent`,
+        ),
       )
     return new Promise((resolve, reject) => {
       const parts = split(records)
