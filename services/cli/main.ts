@@ -3,6 +3,8 @@ import { Command, CommanderError } from 'commander'
 import { ProclabelError } from '#shared/errors.ts'
 import { exitCodeOf, exitCodes } from '#shared/exit-codes.ts'
 import packageJson from '../../package.json' with { type: 'json' }
+import { agentCommand } from './agent.ts'
+import { captureCommand } from './capture.ts'
 import { labelCommand } from './label.ts'
 import { liveCommand } from './live.ts'
 import { recordCommand } from './record.ts'
@@ -30,7 +32,14 @@ Examples:
   proclabel label traffic.pcap --sockets sockets --out labeled.jsonl
   proclabel report labeled.jsonl`,
   )
-for (const command of [labelCommand(), recordCommand(), liveCommand(), reportCommand()])
+for (const command of [
+  labelCommand(),
+  recordCommand(),
+  liveCommand(),
+  reportCommand(),
+  agentCommand(),
+  captureCommand(),
+])
   program.addCommand(command.copyInheritedSettings(program))
 
 // A reader of our output that has seen enough closes the pipe: `proclabel label … | head`.

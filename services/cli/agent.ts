@@ -1,0 +1,30 @@
+import { hostname } from 'node:os'
+import { Command } from 'commander'
+import { openLinuxSource } from '../agent/linux.ts'
+import { runAgentService } from '../agent/main.ts'
+import { mebibyte, type ProducerFlags, producerOptions, runProducer, spoolFolder } from './producer-service.ts'
+import { wholeNumber } from './whole-number.ts'
+
+interface AgentFlags extends ProducerFlags {
+  host: string
+  period: number
+}
+
+export const agentCommand = (): Command =>
+  producerOptions(
+    new Command('agent')
+      .description("publishes this machine's addresses, sockets and their processes")
+      .option('--host <id>', "host id; by default the machine's name", hostname())
+      .option('--period <ms>', 'time between two polls of the socket table, milliseconds', wholeNumber(1, 60_000), 50),
+  ).action((flags: AgentFlags) =>
+    runProducer('agent', flags, async parts => {
+      const { agent, outgoing } = await runAgentService({
+        ...parts,
+        source: openLinuxSource(),
+        hostId: flags.host,
+        pollPeriodMs: flags.period,
+        spool: { folder: flags.spool ?? spoolFolder('agent'), maxBytes: flags.spoolSize * mebibyte },
+      })
+      parts.log.info({ agent, outgoing }, 'summary')
+    }),
+  )

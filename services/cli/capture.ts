@@ -1,0 +1,63 @@
+import { hostname } from 'node:os'
+import { Command } from 'commander'
+import { InputError } from '#shared/errors.ts'
+import { openInterface } from '../capture/cap-source.ts'
+import { openCapture } from '../capture/files/open-capture.ts'
+import { type CaptureServiceOptions, runCaptureService } from '../capture/main.ts'
+import { PacedSource } from '../capture/paced-source.ts'
+import { mebibyte, type ProducerFlags, producerOptions, runProducer, spoolFolder } from './producer-service.ts'
+
+interface CaptureFlags extends ProducerFlags {
+  interface?: string
+  filter: string
+  file?: string
+  realtime?: true
+  sensor: string
+}
+
+/** How long an interface waits for the first host; a file waits until there is one. */
+const hostsWaitMs = 5000
+
+export const captureCommand = (): Command =>
+  producerOptions(
+    new Command('capture')
+      .description('publishes the packets of the monitored hosts, from the mirror port or a capture file')
+      .option('-i, --interface <name>', 'interface to capture on')
+      .option('--filter <expression>', 'capture filter, as for tcpdump', '')
+      .option('--file <path>', 'a capture file instead, or - for standard input')
+      .option('--realtime', 'read the file as fast as it was captured, not as fast as it goes')
+      .option(
+        '--sensor <id>',
+        "names this capture, one of several on a machine; by default the machine's name",
+        hostname(),
+      ),
+  ).action((flags: CaptureFlags) =>
+    runProducer('capture', flags, async parts => {
+      const result = await runCaptureService({
+        ...parts,
+        ...(await openPackets(flags)),
+        sensorId: flags.sensor,
+        spool: { folder: flags.spool ?? spoolFolder(`capture-${flags.sensor}`), maxBytes: flags.spoolSize * mebibyte },
+      })
+      parts.log.info(result, 'summary')
+    }),
+  )
+
+async function openPackets({
+  interface: device,
+  filter,
+  file,
+  realtime,
+}: CaptureFlags): Promise<Pick<CaptureServiceOptions, 'packets' | 'sourceName' | 'clockUs' | 'hostsWaitMs'>> {
+  if ((device === undefined) === (file === undefined))
+    throw new InputError('PROCLABEL_CONFIG', 'capture reads from --interface or from --file: give one of them')
+  if (device !== undefined) {
+    const packets = openInterface(device, filter)
+    return { packets, sourceName: device, clockUs: () => Date.now() * 1000, hostsWaitMs }
+  }
+  const source = await openCapture(file!)
+  const endless = { sourceName: file!, hostsWaitMs: Number.POSITIVE_INFINITY }
+  if (!realtime) return { ...endless, packets: source, clockUs: null }
+  const paced = new PacedSource(source)
+  return { ...endless, packets: paced, clockUs: () => paced.nowUs }
+}
