@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import { Command } from 'commander'
 import { openLinuxSource } from '../agent/linux.ts'
 import { runAgentService } from '../agent/main.ts'
-import { mebibyte, type ProducerFlags, producerOptions, runProducer, spoolFolder } from './producer-service.ts'
+import { mebibyte, type ProducerFlags, producerOptions, runService, spoolFolder } from './run-service.ts'
 import { wholeNumber } from './whole-number.ts'
 
 interface AgentFlags extends ProducerFlags {
@@ -17,7 +17,7 @@ export const agentCommand = (): Command =>
       .option('--host <id>', "host id; by default the machine's name", hostname())
       .option('--period <ms>', 'time between two polls of the socket table, milliseconds', wholeNumber(1, 60_000), 50),
   ).action((flags: AgentFlags) =>
-    runProducer('agent', flags, async parts => {
+    runService('agent', flags, async parts => {
       const { agent, outgoing } = await runAgentService({
         ...parts,
         source: openLinuxSource(),

@@ -5,7 +5,7 @@ import { openInterface } from '../capture/cap-source.ts'
 import { openCapture } from '../capture/files/open-capture.ts'
 import { type CaptureServiceOptions, runCaptureService } from '../capture/main.ts'
 import { PacedSource } from '../capture/paced-source.ts'
-import { mebibyte, type ProducerFlags, producerOptions, runProducer, spoolFolder } from './producer-service.ts'
+import { mebibyte, type ProducerFlags, producerOptions, runService, spoolFolder } from './run-service.ts'
 
 interface CaptureFlags extends ProducerFlags {
   interface?: string
@@ -32,7 +32,7 @@ export const captureCommand = (): Command =>
         hostname(),
       ),
   ).action((flags: CaptureFlags) =>
-    runProducer('capture', flags, async parts => {
+    runService('capture', flags, async parts => {
       const result = await runCaptureService({
         ...parts,
         ...(await openPackets(flags)),

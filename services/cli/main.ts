@@ -7,6 +7,7 @@ import { agentCommand } from './agent.ts'
 import { captureCommand } from './capture.ts'
 import { labelCommand } from './label.ts'
 import { liveCommand } from './live.ts'
+import { matcherCommand } from './matcher.ts'
 import { recordCommand } from './record.ts'
 import { reportCommand } from './report.ts'
 import { addSettings } from './settings.ts'
@@ -39,6 +40,7 @@ for (const command of [
   reportCommand(),
   agentCommand(),
   captureCommand(),
+  matcherCommand(),
 ])
   program.addCommand(command.copyInheritedSettings(program))
 

@@ -26,7 +26,9 @@ export interface MatcherOptions extends Pick<CopyOptions, SharedOptions> {
   store: Store
   /** Offsets are committed this long after their batch was written: more than the store can lose, milliseconds. */
   commitLagMs: number
-  /** Told when a batch has been written, and what was in it. */
+  /** Told what became of each record. */
+  onFate?: (topic: string, fate: string) => void
+  /** Told when a batch has been written, how long that took, and how many hosts another matcher had written meanwhile. */
   onBatch?: (batch: { records: readonly ConsumedRecord[]; seconds: number; fenced: number }) => void
 }
 
@@ -175,7 +177,7 @@ export class Matcher {
       for (const { record, fate } of fates) {
         if (fenced.has(record.key)) continue
         if ('detail' in fate) letters.set(record, { reason: fate.kind, detail: fate.detail })
-        else this.#count(fate.kind)
+        else this.#count(record.topic, fate.kind)
       }
       left = usable.filter(({ key }) => fenced.has(key))
     }
@@ -222,7 +224,7 @@ export class Matcher {
   async #bury(letters: ReadonlyMap<ConsumedRecord, { reason: string; detail: string }>): Promise<void> {
     if (letters.size === 0) return
     const records = Array.from(letters, ([{ topic, partition, offset, key, value }, { reason, detail }]): BusRecord => {
-      this.#count(reason)
+      this.#count(topic, reason)
       const letter = { topic, partition, offset, key: Buffer.from(key), value: value && Buffer.from(value) }
       const told = { ...letter, step: matcherGroup, reason, detail, time_us: Date.now() * 1000 }
       return { key: topic, value: codecs['dead-letters'].encode(told) }
@@ -230,7 +232,8 @@ export class Matcher {
     await untilDone(this.#signal, () => this.#options.bus.publish('dead-letters', records))
   }
 
-  #count(fate: string): void {
+  #count(topic: string, fate: string): void {
+    this.#options.onFate?.(topic, fate)
     this.records[fate] = (this.records[fate] ?? 0) + 1
   }
 }

@@ -65,7 +65,7 @@ export const consumerMetrics = (metrics: Metrics, group: string, partitions: num
     deadLetters: metrics.counter({
       name: 'dlq_messages_total',
       help: 'Records nobody could use',
-      labels: { reason: ['wire-format', 'unknown-schema-id', 'damaged', 'out-of-range', 'too-large'] },
+      labels: { reason: ['undecodable', 'other-host', 'host-id-too-long', 'implausible-time'] },
     }),
     repeated: metrics.counter({
       name: 'dedupe_hits_total',

@@ -8,12 +8,15 @@ import { PrometheusMetrics } from '#shared/metrics.ts'
 import packageJson from '../../package.json' with { type: 'json' }
 import { wholeNumber } from './whole-number.ts'
 
-export interface ProducerFlags {
+export interface ServiceFlags {
   brokers: string[]
-  spool?: string
-  spoolSize: number
   metricsAddress?: { host: string; port: number }
   logLevel: LogLevel
+}
+
+export interface ProducerFlags extends ServiceFlags {
+  spool?: string
+  spoolSize: number
 }
 
 /** What a service runs with. */
@@ -33,17 +36,21 @@ export const spoolFolder = (name: string): string => `${spoolRoot}/${name.replac
 
 /** The options that `agent` and `capture` share. */
 export const producerOptions = (command: Command): Command =>
-  command
-    .requiredOption('--brokers <address...>', 'Kafka brokers to begin with, host:port')
+  serviceOptions(command)
     .option('--spool <folder>', `where records wait while Kafka is away; by default in ${spoolRoot}`)
     .option('--spool-size <MiB>', 'size of the spool at most, MiB', wholeNumber(16, 1_048_576), 1024)
+
+/** The options that all services share. */
+export const serviceOptions = (command: Command): Command =>
+  command
+    .requiredOption('--brokers <address...>', 'Kafka brokers to begin with, host:port')
     .option('--metrics-address <host:port>', 'where to serve /metrics, /healthz and /readyz', address)
     .addOption(new Option('--log-level <level>', 'what is logged').choices(logLevels).default('info'))
 
 /** Runs a service over Kafka until it is told to stop; ends the process. */
-export async function runProducer(
+export async function runService(
   name: string,
-  { brokers, metricsAddress, logLevel }: ProducerFlags,
+  { brokers, metricsAddress, logLevel }: ServiceFlags,
   run: (parts: ServiceParts) => Promise<void>,
 ): Promise<never> {
   const log = createLog(name, logLevel)
