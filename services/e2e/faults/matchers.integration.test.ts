@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict'
+import { suite, type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createRandom } from '#shared/mutate.ts'
+import { kill, Pipeline } from './pipeline.ts'
+import { labeledInProcess, recordedHosts } from './recorded-hosts.ts'
+
+/** Kills in the test of them; more by PROCLABEL_FAULT_ROUNDS. */
+const rounds = Number(process.env.PROCLABEL_FAULT_ROUNDS ?? 3)
+
+/** In each: no session lost, none twice, no count or label other than that of an undisturbed run in one process. */
+suite('matchers on real Kafka and Redis', async () => {
+  const inputs = await recordedHosts(12)
+  const expected = await labeledInProcess(inputs)
+  const half = inputs.length / 2
+
+  const start = async (t: TestContext) => {
+    const pipeline = await Pipeline.start()
+    t.after(() => pipeline.stop())
+    return pipeline
+  }
+  const finish = async (t: TestContext, pipeline: Pipeline, sinceMs: number) => {
+    await pipeline.settle(expected)
+    t.diagnostic(`${expected.size} sessions, all told ${Math.round(performance.now() - sinceMs)} ms after the fault`)
+    assert.deepEqual(pipeline.contradictions, [])
+  }
+
+  test('two make of the records what the embedded mode makes of them', async t => {
+    const pipeline = await start(t)
+    pipeline.startMatcher()
+    pipeline.startMatcher()
+    await pipeline.publish(inputs)
+    await finish(t, pipeline, performance.now())
+  })
+
+  test(`${rounds} times one of two is killed while it works`, async t => {
+    const random = createRandom(1)
+    const pipeline = await start(t)
+    const matchers = [pipeline.startMatcher(), pipeline.startMatcher()]
+    const portion = Math.ceil(inputs.length / (rounds + 1))
+    let sinceMs = 0
+    for (let round = 0; round <= rounds; round++) {
+      const told = pipeline.sessions.size
+      await pipeline.publish(inputs.slice(round * portion, (round + 1) * portion), 20)
+      if (round === rounds) break
+      await pipeline.untilTold(told + 1)
+      await sleep(random(300))
+      const one = random(2)
+      await kill(matchers[one]!)
+      sinceMs = performance.now()
+      matchers[one] = pipeline.startMatcher()
+    }
+    await finish(t, pipeline, sinceMs)
+  })
+
+  test('one that was frozen wakes up after its partitions have moved', async t => {
+    const pipeline = await start(t)
+    const sleeper = pipeline.startMatcher()
+    await pipeline.publish(inputs.slice(0, half))
+    await pipeline.untilTold(1)
+    sleeper.kill('SIGSTOP')
+    pipeline.startMatcher()
+    await pipeline.publish(inputs.slice(half, half + half / 2))
+    await sleep(10_000)
+    sleeper.kill('SIGCONT')
+    const sinceMs = performance.now()
+    await pipeline.publish(inputs.slice(half + half / 2))
+    await finish(t, pipeline, sinceMs)
+  })
+
+  test('one becomes four, and four become two', async t => {
+    const pipeline = await start(t)
+    const matchers = [pipeline.startMatcher()]
+    await pipeline.publish(inputs.slice(0, half), 50)
+    await pipeline.untilTold(1)
+    for (let i = 0; i < 3; i++) matchers.push(pipeline.startMatcher())
+    await pipeline.publish(inputs.slice(half, half + half / 2), 50, () => sleep(200))
+    for (const matcher of matchers.slice(2)) matcher.kill('SIGTERM')
+    const sinceMs = performance.now()
+    await pipeline.publish(inputs.slice(half + half / 2), 50, () => sleep(200))
+    await finish(t, pipeline, sinceMs)
+  })
+
+  test('Redis is restarted with its data', async t => {
+    const pipeline = await start(t)
+    pipeline.startMatcher()
+    await pipeline.publish(inputs.slice(0, half))
+    await pipeline.untilTold(1)
+    const redis = pipeline.stack.redis!.nodes[0]!
+    await sleep(2_000)
+    await redis.kill()
+    const sinceMs = performance.now()
+    await pipeline.publish(inputs.slice(half))
+    await sleep(3_000)
+    await redis.start()
+    await finish(t, pipeline, sinceMs)
+  })
+
+  test('Redis is lost, and all is rebuilt from Kafka', async t => {
+    const pipeline = await start(t)
+    pipeline.startMatcher()
+    await pipeline.publish(inputs.slice(0, half))
+    await pipeline.untilTold(1)
+    const sinceMs = performance.now()
+    await pipeline.emptyRedis()
+    await pipeline.publish(inputs.slice(half))
+    await finish(t, pipeline, sinceMs)
+  })
+
+  test('the broker is frozen, killed and started again', async t => {
+    const pipeline = await start(t)
+    pipeline.startMatcher()
+    await pipeline.publish(inputs.slice(0, half))
+    await pipeline.untilTold(1)
+    const broker = pipeline.stack.kafka!.nodes[0]!
+    broker.signal('SIGSTOP')
+    await sleep(8_000)
+    broker.signal('SIGCONT')
+    await pipeline.publish(inputs.slice(half, half + half / 2))
+    await broker.kill()
+    await broker.start()
+    const sinceMs = performance.now()
+    await pipeline.publish(inputs.slice(half + half / 2))
+    await finish(t, pipeline, sinceMs)
+  })
+})

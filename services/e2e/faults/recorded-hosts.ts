@@ -1,0 +1,56 @@
+import { defaultConstants } from '#core/constants.ts'
+import { codecs, type LabeledSession, PacketBatchBuilder, partitionKey, type Topic } from '#schemas'
+import { InProcessBus } from '#shared/bus/in-process.ts'
+import { MemoryStore } from '#shared/store/memory.ts'
+import { type RecordedInput, recordedInputs } from '../../embedded/recording-fixture.ts'
+import { inputTopics, Matcher, withinProcess } from '../../matcher/matcher.ts'
+
+/** Silence after the recording, so that every session in it has ended. */
+const silenceUs = 400_000_000
+
+/** The bundled recording told by several hosts at once, in order of time, ending with a long silence. */
+export async function recordedHosts(count: number): Promise<RecordedInput[]> {
+  const { inputs } = await recordedInputs()
+  const last = inputs.findLast(({ topic }) => topic === 'packets')!
+  const { host_id, sensor_id, run_id, seq, until_us } = codecs.packets.decode(last.value)
+  const times = { seq: seq + 1, until_us: until_us + silenceUs, lost: 0, names: [], dns: [] }
+  const silence = new PacketBatchBuilder().build({ host_id, sensor_id, run_id, ...times })
+  const whole = [...inputs, { ...last, value: codecs.packets.encode(silence) }]
+  const hosts = Array.from({ length: count }, (_, i) => `host-${i}`)
+  return whole.flatMap(input => hosts.map(hostId => toldBy(hostId, input)))
+}
+
+function toldBy(hostId: string, { topic, value }: RecordedInput): RecordedInput {
+  const codec = codecs[topic] as (typeof codecs)[(typeof inputTopics)[number]]
+  const record = { ...codec.decode(value), host_id: hostId }
+  return { topic, key: partitionKey(hostId), value: (codec.encode as (record: unknown) => Buffer)(record) }
+}
+
+/** The last record of every session, by session id. */
+export type Sessions = Map<string, LabeledSession>
+
+export function keepLatest(sessions: Sessions, record: LabeledSession): void {
+  if ((sessions.get(record.session_id)?.revision ?? -1) <= record.revision) sessions.set(record.session_id, record)
+}
+
+/** What the embedded mode makes of the inputs. */
+export async function labeledInProcess(inputs: readonly RecordedInput[]): Promise<Sessions> {
+  const bus = new InProcessBus()
+  const stop = new AbortController()
+  const options = { bus, store: new MemoryStore(), constants: defaultConstants, provisional: true }
+  const matching = new Matcher({ ...options, ...withinProcess }).run(stop.signal)
+  const sessions: Sessions = new Map()
+  const reading = (async () => {
+    for await (const batch of bus.subscribe(['labeled-sessions'], 'test', stop.signal)) {
+      for (const { value } of batch.records) keepLatest(sessions, codecs['labeled-sessions'].decode(value!))
+      await batch.commit()
+    }
+  })()
+  for (const { topic, key, value } of inputs) await bus.publish(topic, [{ key, value }])
+  await bus.drained()
+  stop.abort()
+  await Promise.all([matching, reading])
+  return sessions
+}
+
+export const topicsOfMatcher: readonly Topic[] = [...inputTopics, 'labeled-sessions', 'dead-letters']
