@@ -1,15 +1,20 @@
-import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type Command, Option } from 'commander'
+import { type Codecs, codecs } from '#schemas'
 import type { Bus } from '#shared/bus/bus.ts'
 import { KafkaBus } from '#shared/bus/kafka.ts'
 import { Health, serveHealth } from '#shared/health.ts'
 import { runUntilStopped } from '#shared/lifecycle.ts'
-import { createLog, type Log, type LogLevel, logLevels } from '#shared/log.ts'
+import { createLog, kafkaLog, type Log, type LogLevel, logLevels } from '#shared/log.ts'
 import { PrometheusMetrics } from '#shared/metrics.ts'
+import { Registry } from '#shared/registry.ts'
+import { RegistryCodecs } from '#shared/registry-codecs.ts'
+import { registryMetrics } from '#shared/service-metrics.ts'
 import packageJson from '../../package.json' with { type: 'json' }
+import { type ConnectionFlags, compileConnections, connectionOptions, listenAddress } from './service-options.ts'
 import { wholeNumber } from './whole-number.ts'
 
-export interface ServiceFlags {
-  brokers: string[]
+export interface ServiceFlags extends ConnectionFlags {
+  registryCache?: string
   metricsAddress?: { host: string; port: number }
   logLevel: LogLevel
 }
@@ -22,6 +27,10 @@ export interface ProducerFlags extends ServiceFlags {
 /** What a service runs with. */
 export interface ServiceParts {
   bus: Bus
+  /** Those of the registry, or without one those of the checked-in schemas. */
+  codecs: Codecs
+  /** To be called, and awaited where it answers, before records are decoded: learns the schemas of other versions. */
+  prepare: RegistryCodecs['prepare']
   log: Log
   metrics: PrometheusMetrics
   health: Health
@@ -42,29 +51,42 @@ export const producerOptions = (command: Command): Command =>
 
 /** The options that all services share. */
 export const serviceOptions = (command: Command): Command =>
-  command
-    .requiredOption('--brokers <address...>', 'Kafka brokers to begin with, host:port')
-    .option('--metrics-address <host:port>', 'where to serve /metrics, /healthz and /readyz', address)
+  connectionOptions(command)
+    .option('--registry-cache <file>', 'remembers schema ids, so that a restart works while the registry is away')
+    .option('--metrics-address <host:port>', 'where to serve /metrics, /healthz and /readyz', listenAddress)
     .addOption(new Option('--log-level <level>', 'what is logged').choices(logLevels).default('info'))
 
 /** Runs a service over Kafka until it is told to stop; ends the process. */
 export async function runService(
   name: string,
-  { brokers, metricsAddress, logLevel }: ServiceFlags,
+  flags: ServiceFlags,
   run: (parts: ServiceParts) => Promise<void>,
 ): Promise<never> {
-  const log = createLog(name, logLevel)
+  const { brokers, clientId, security, registry } = compileConnections(flags)
+  const log = createLog(name, flags.logLevel)
   return runUntilStopped(
     async signal => {
       const metrics = new PrometheusMetrics(name, packageJson.version)
       const health = new Health()
-      const server = metricsAddress && (await serveHealth(metricsAddress, { health, metrics }))
+      const server = flags.metricsAddress && (await serveHealth(flags.metricsAddress, { health, metrics }))
       if (server) log.info({ address: server.address }, 'serving metrics and health')
-      const kafkaLog = (level: 'error' | 'warn', message: string, fields: Record<string, unknown>) =>
-        log[level]({ client: 'kafkajs', ...fields }, message)
-      const bus = new KafkaBus({ brokers, clientId: `proclabel-${name}`, log: kafkaLog })
+      const bus = new KafkaBus({ brokers, clientId: clientId ?? `proclabel-${name}`, security, log: kafkaLog(log) })
       try {
-        await run({ bus, log, metrics, health, signal })
+        const connected =
+          registry &&
+          (await RegistryCodecs.connect({
+            registry: new Registry(registry),
+            cacheFile: flags.registryCache ?? null,
+            log,
+            metrics: registryMetrics(metrics),
+            health: health.component('registry'),
+            signal,
+          }))
+        const prepare: RegistryCodecs['prepare'] = records => connected?.prepare(records)
+        await run({ bus, codecs: connected?.codecs ?? codecs, prepare, log, metrics, health, signal })
+      } catch (error) {
+        if (!signal.aborted) throw error
+        log.info({ error }, 'ended while it waited')
       } finally {
         await bus.close()
         await server?.close()
@@ -72,10 +94,4 @@ export async function runService(
     },
     { log },
   )
-}
-
-function address(text: string): { host: string; port: number } {
-  const [, host, port] = /^(.*):(\d+)$/.exec(text) ?? []
-  if (host === undefined) throw new InvalidArgumentError('expected host:port.')
-  return { host: host.replace(/^\[(.*)\]$/, '$1'), port: Number(port) }
 }

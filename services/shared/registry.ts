@@ -16,6 +16,8 @@ export interface RegistrySettings {
   /** HTTP basic authentication. */
   username?: string
   passwordFile?: string
+  /** Instead of the file, from the environment. */
+  password?: string
 }
 
 /** What `register` did. */
@@ -43,9 +45,9 @@ export class Registry {
   readonly #url: string
 
   /** Throws PROCLABEL_CONFIG when a file of the settings cannot be read. */
-  constructor({ url, caFile, username, passwordFile }: RegistrySettings) {
+  constructor({ url, caFile, username, passwordFile, ...given }: RegistrySettings) {
     this.#url = url
-    const password = passwordFile === undefined ? '' : readSecret('password', passwordFile)
+    const password = given.password ?? (passwordFile === undefined ? '' : readSecret('password', passwordFile))
     this.#registry = new SchemaRegistry({
       host: url.replace(/\/$/, ''),
       clientId: 'proclabel',

@@ -14,6 +14,8 @@ export interface KafkaSecurity {
   /** SASL SCRAM-SHA-512. */
   username?: string
   passwordFile?: string
+  /** Instead of the file, from the environment. */
+  password?: string
 }
 
 /** Reads the files; throws PROCLABEL_CONFIG that names what is missing or cannot be read. */
@@ -21,8 +23,9 @@ export function readSecurity(security: KafkaSecurity): Pick<KafkaConfig, 'ssl' |
   const { caFile, certFile, keyFile, username, passwordFile } = security
   if ((certFile === undefined) !== (keyFile === undefined))
     throw new ProclabelError('PROCLABEL_CONFIG', 'Kafka: a client certificate and its key must be given together')
-  if ((username === undefined) !== (passwordFile === undefined))
-    throw new ProclabelError('PROCLABEL_CONFIG', 'Kafka: a user and its password file must be given together')
+  const hasPassword = (security.password ?? passwordFile) !== undefined
+  if ((username !== undefined) !== hasPassword)
+    throw new ProclabelError('PROCLABEL_CONFIG', 'Kafka: a user and its password must be given together')
   const result: Pick<KafkaConfig, 'ssl' | 'sasl'> = {}
   if (security.tls || caFile !== undefined || certFile !== undefined) {
     result.ssl = {
@@ -31,8 +34,10 @@ export function readSecurity(security: KafkaSecurity): Pick<KafkaConfig, 'ssl' |
       ...(keyFile === undefined ? {} : { key: readSecret('key', keyFile) }),
     }
   }
-  if (username !== undefined && passwordFile !== undefined)
-    result.sasl = { mechanism: 'scram-sha-512', username, password: readSecret('password', passwordFile) }
+  if (username !== undefined) {
+    const password = security.password ?? readSecret('password', passwordFile!)
+    result.sasl = { mechanism: 'scram-sha-512', username, password }
+  }
   return result
 }
 
