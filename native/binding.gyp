@@ -23,7 +23,8 @@
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")", "src"],
       "defines": ["NAPI_VERSION=9", "NAPI_CPP_EXCEPTIONS"],
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti"],
-      "cflags_cc": ["-std=c++20", "-O2", "-Wall", "-Wextra", "-fexceptions"],
+      "cflags_cc": ["-std=c++20", "-O2", "-Wall", "-Wextra", "-fexceptions", "-flto=auto"],
+      "ldflags": ["-O2", "-flto=auto"],
       "conditions": [
         ["OS=='linux'", {
           "sources": [

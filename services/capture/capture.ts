@@ -13,6 +13,8 @@ import type { FrameBlock } from './packet-source.ts'
 /** Flows without a packet for this time are forgotten: no name is in the making any more, and a flow that goes on is begun again. */
 const flowIdleUs = 60_000_000
 const minFlowsBeforeExpiry = 65_536
+/** More flows than this at once are a flood: all are begun again, which costs names in the making and some bytes of dictionary. */
+const maxFlows = 524_288
 const tickUs = 1_000_000
 
 const tcp = 6
@@ -272,8 +274,10 @@ export class Capture implements PacketCapture {
   #expire(): void {
     const nowUs = this.#clock.nowUs
     if (nowUs === null) return
-    this.#table.expire(nowUs - flowIdleUs, flow => this.#names.release(flow))
-    this.#expireAtSize = Math.max(minFlowsBeforeExpiry, this.#table.size * 2)
+    const forget = (flow: number) => this.#names.release(flow)
+    this.#table.expire(nowUs - flowIdleUs, forget)
+    if (this.#table.size > maxFlows) this.#table.expire(Number.MAX_VALUE, forget)
+    this.#expireAtSize = Math.min(Math.max(minFlowsBeforeExpiry, this.#table.size * 2), maxFlows)
   }
 }
 

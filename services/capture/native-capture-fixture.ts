@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { inspect, isDeepStrictEqual } from 'node:util'
 import { addressText } from '#core/address.ts'
 import { HostDirectory } from '#core/host-directory.ts'
 import { loadNative } from '#native'
@@ -15,7 +16,7 @@ export const monitoredKinds: readonly Monitored[] = ['bare', 'hosts', 'hosts-onl
 const addressBytes = 16
 
 /** Both captures over the same blocks, each with a directory of its own; every answer is compared. */
-class Twins {
+export class Twins {
   readonly #directories: (HostDirectory | null)[]
   readonly #portable: Capture
   readonly #native: NativeCapture
@@ -34,7 +35,9 @@ class Twins {
 
   run(what: (capture: PacketCapture) => PacketBatch[]): void {
     const expected = what(this.#portable)
-    assert.deepEqual(what(this.#native), expected)
+    const actual = what(this.#native)
+    // Not deepEqual, which would take minutes to draw the difference of two large batches.
+    if (!isDeepStrictEqual(actual, expected)) assert.fail(firstDifference(actual, expected))
     assert.equal(this.#native.nowUs, this.#portable.nowUs)
   }
 
@@ -66,6 +69,18 @@ export async function compareCaptures(path: string, monitored: Monitored, frames
   } finally {
     await source.close()
   }
+}
+
+/** Which field of which batch differs, and how it begins on both sides. */
+function firstDifference(actual: readonly PacketBatch[], expected: readonly PacketBatch[]): string {
+  for (let i = 0; i < Math.min(actual.length, expected.length); i++)
+    for (const field of Object.keys(expected[i]!) as (keyof PacketBatch)[]) {
+      const [is, was] = [actual[i]![field], expected[i]![field]]
+      const { host_id, seq } = expected[i]!
+      if (!isDeepStrictEqual(is, was))
+        return `${field} of batch '${host_id}' ${seq}: ${inspect(is)} for ${inspect(was)}`
+    }
+  return `${actual.length} batches for ${expected.length}`
 }
 
 const hostsAtOnce = 2

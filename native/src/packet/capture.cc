@@ -14,6 +14,7 @@ namespace {
 // As in services/capture/capture.ts.
 constexpr double flow_idle_us = 60'000'000;
 constexpr size_t min_flows_before_expiry = 65'536;
+constexpr size_t max_flows = 524'288;
 constexpr double tick_every_us = 1'000'000;
 
 constexpr uint32_t bit_from_low = 1;
@@ -206,10 +207,12 @@ void Capture::close_all() {
 }
 
 void Capture::expire() {
-  flows_.expire(clock_.now_us() - flow_idle_us, [this](uint32_t number, const Flow& flow) {
+  const auto forget = [this](uint32_t number, const Flow& flow) {
     if (flow.names.told) answer_.forgotten.push_back(number);
-  });
-  expire_at_size_ = std::max(min_flows_before_expiry, flows_.size() * 2);
+  };
+  flows_.expire(clock_.now_us() - flow_idle_us, forget);
+  if (flows_.size() > max_flows) flows_.expire(std::numeric_limits<double>::max(), forget);
+  expire_at_size_ = std::min(std::max(min_flows_before_expiry, flows_.size() * 2), max_flows);
 }
 
 void Capture::begin_answer() {
