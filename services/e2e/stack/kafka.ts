@@ -57,7 +57,8 @@ export async function startKafka(
     nodes.push({ id, clientPort, controllerPort, mutualTlsPort })
   }
   const secured = users && makeUsers(folder, users, nodes)
-  const clusterId = randomBytes(16).toString('base64url')
+  // An id that begins with a dash would be taken for an option by Kafka's tools.
+  const clusterId = `k${randomBytes(16).toString('base64url').slice(1)}`
   const formatted = nodes.map(node => format(folder, jars, clusterId, node, nodes, secured))
   const parts = (await Promise.all(formatted)).map(newPart)
   await Promise.all(parts.map(part => part.start()))
