@@ -54,3 +54,17 @@ test('a stage that is right in less than 80 % abstains, after 300 samples', () =
   for (let i = 0; i < 1_200; i++) scores.add('D', stratum, true, false)
   assert.equal(scores.mustAbstain('D', facts), false)
 })
+
+test('scores of several are added as counts', () => {
+  const parts = [1, 2].map(missed => {
+    const scores = new ShadowScores(defaultConstants)
+    for (let i = 0; i < 150; i++) scores.add('N', stratum, i > 0, i < missed)
+    return scores
+  })
+  const sum = new ShadowScores(defaultConstants)
+  for (const part of parts) sum.addScores(part.scores())
+  const total = { right: 298, total: 300, missedRight: 1, missedTotal: 3 }
+  assert.deepEqual(sum.scores(), [{ stage: 'N', stratum, ...total }])
+  assert.equal(sum.confidence('N', facts), wilsonLowerBound(298, 300))
+  assert.equal(parts[0]!.scores()[0]!.total, 150)
+})

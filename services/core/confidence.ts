@@ -58,21 +58,23 @@ export class ShadowScores {
 
   /** `stratum`: of the session, by `stratumOf`. */
   add(stage: InferringStage, stratum: string, isRight: boolean, missedByPolls: boolean): void {
-    let strata = this.#scores.get(stage)
-    if (!strata) {
-      strata = new Map()
-      this.#scores.set(stage, strata)
-    }
-    let score = strata.get(stratum)
-    if (!score) {
-      score = { stage, stratum, right: 0, total: 0, missedRight: 0, missedTotal: 0 }
-      strata.set(stratum, score)
-    }
+    const score = this.#score(stage, stratum)
     score.total++
     if (isRight) score.right++
     if (!missedByPolls) return
     score.missedTotal++
     if (isRight) score.missedRight++
+  }
+
+  /** Adds what others have counted. */
+  addScores(scores: readonly ShadowScore[]): void {
+    for (const { stage, stratum, right, total, missedRight, missedTotal } of scores) {
+      const score = this.#score(stage, stratum)
+      score.right += right
+      score.total += total
+      score.missedRight += missedRight
+      score.missedTotal += missedTotal
+    }
   }
 
   /** Lower bound of the stage's precision on sessions like this one; null below the sample limit. */
@@ -89,6 +91,20 @@ export class ShadowScores {
 
   scores(): readonly ShadowScore[] {
     return [...this.#scores.values()].flatMap(strata => [...strata.values()])
+  }
+
+  #score(stage: InferringStage, stratum: string): ShadowScore {
+    let strata = this.#scores.get(stage)
+    if (!strata) {
+      strata = new Map()
+      this.#scores.set(stage, strata)
+    }
+    let score = strata.get(stratum)
+    if (!score) {
+      score = { stage, stratum, right: 0, total: 0, missedRight: 0, missedTotal: 0 }
+      strata.set(stratum, score)
+    }
+    return score
   }
 
   #counts(stage: InferringStage, facts: SessionFacts): { right: number; total: number } | null {

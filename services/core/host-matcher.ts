@@ -32,7 +32,7 @@ import { TupleCache } from './stages/tuple-cache.ts'
 import { type Stored, storedTogether } from './stored.ts'
 import { Timeline } from './timeline.ts'
 import { tupleKey } from './tuple.ts'
-import { explainUnknown, isRefused } from './unknown-cause.ts'
+import { explainUnknown, isInferable } from './unknown-cause.ts'
 
 export { type Decision, noAgentDecision } from './match.ts'
 export { SharedNames } from './stages/server-name.ts'
@@ -83,7 +83,7 @@ export class HostMatcher {
   readonly #remotePorts: RemotePortCache
   readonly #remoteIps: RemoteIpStatistics
   readonly #names: ServerNames
-  readonly #sharedNames: SharedNames
+  readonly #sharedNames: SharedNames | null
   readonly #scores: ShadowScores
   readonly #stages: readonly InferenceStage[]
   /** Sessions learned from, with the program they taught. */
@@ -96,8 +96,8 @@ export class HostMatcher {
   #sweptUs = 0
   #late: TimeRange | null = null
 
-  /** `sharedNames`: what stage N learns over all hosts. */
-  constructor(hostId: string, constants: MatchConstants, sharedNames: SharedNames = new SharedNames(constants)) {
+  /** `sharedNames`: what stage N learns over all hosts; null where the resolver does that. */
+  constructor(hostId: string, constants: MatchConstants, sharedNames: SharedNames | null = new SharedNames(constants)) {
     this.hostId = hostId
     this.#constants = constants
     this.#clocks = new HostClocks(constants)
@@ -252,9 +252,9 @@ export class HostMatcher {
       portInUse: this.#isPortInUse(facts, view),
       pollPeriodUs: view.pollPeriodUs,
     })
-    // Nobody owned these: no inference can be right.
-    const nobody = unknown.cause === 'no-socket' || (isRefused(facts) && facts.direction === 'in')
-    const inferred = nobody ? null : this.#infer({ facts, keys: keysOf(facts), view, history, except: null })
+    const inferred = isInferable(facts, unknown.cause)
+      ? this.#infer({ facts, keys: keysOf(facts), view, history, except: null })
+      : null
     return inferred ?? decideUnknown(unknown.cause, unknown.reason)
   }
 
@@ -283,7 +283,7 @@ export class HostMatcher {
       {
         stage: 'N',
         infer: ({ facts, keys, history }) =>
-          history && (this.#names.infer(facts, keys) ?? this.#sharedNames.infer(facts, keys)),
+          history && (this.#names.infer(facts, keys) ?? this.#sharedNames?.infer(facts, keys) ?? null),
       },
     ]
     return stages.filter(({ stage }) => this.#constants.stages.includes(stage))
@@ -305,7 +305,7 @@ export class HostMatcher {
     this.#remotePorts.learn(facts, keys, program)
     this.#remoteIps.learn(facts, program)
     this.#names.learn(facts, keys, program)
-    this.#sharedNames.learn(facts, keys, program)
+    this.#sharedNames?.learn(facts, keys, program)
   }
 
   #score(facts: SessionFacts, keys: SessionKeys, label: Label, best: Candidate, view: DirectView): void {

@@ -36,11 +36,36 @@ export class ProgramCounts {
 
   /** The program with at least `share` of at least `minimum` sessions. */
   dominant(key: string, nowUs: number, minimum: number, share: number, reason: string): Inference | null {
-    const counts = this.#counts.get(key, nowUs)
-    if (!counts || counts.total < minimum) return null
-    for (const { label, count } of counts.programs.values()) {
-      const has = count / counts.total
-      if (has >= share) return { label, reason, support: counts.total, share: has }
+    return ProgramCounts.dominantOver([this], key, nowUs, minimum, share, reason)
+  }
+
+  /** The same over several tables, as if all had been counted in one. */
+  static dominantOver(
+    tables: readonly ProgramCounts[],
+    key: string,
+    nowUs: number,
+    minimum: number,
+    share: number,
+    reason: string,
+  ): Inference | null {
+    const found: Counts[] = []
+    let total = 0
+    for (const table of tables) {
+      const counts = table.#counts.get(key, nowUs)
+      if (!counts) continue
+      found.push(counts)
+      total += counts.total
+    }
+    if (total < minimum) return null
+    // Whoever has the share of all has it in one of the tables at least.
+    for (const counts of found) {
+      for (const { label, count } of counts.programs.values()) {
+        if (count / counts.total < share) continue
+        const everywhere = found.flatMap(({ programs }) => programs.get(label.process) ?? [])
+        const has = everywhere.reduce((sum, one) => sum + one.count, 0) / total
+        const common = everywhere.map(one => one.label).reduce(commonLabel)
+        if (has >= share) return { label: common, reason, support: total, share: has }
+      }
     }
     return null
   }

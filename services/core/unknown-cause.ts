@@ -71,6 +71,12 @@ export function isRefused(facts: SessionFacts): boolean {
   return (tcpFlags & (flag.fin | flag.psh)) === 0 && packetsIn === packetsOut
 }
 
+/** Whether a guess at a session without a label can be right: not where nobody owned it, nor where stage A found several owners. */
+export function isInferable(facts: SessionFacts, cause: string | null): boolean {
+  if (cause === 'no-socket' || cause === 'ambiguous' || cause === 'not-tcp-udp') return false
+  return !(isRefused(facts) && facts.direction === 'in')
+}
+
 function kernelReason(facts: SessionFacts, view: UnknownView): string | null {
   const { localPort, remotePort, proto, tcpFlags } = facts
   if (proto === 'udp') {

@@ -27,11 +27,19 @@ export class ServerNames {
     for (const { key } of names) this.#counts.add(key, program, facts.firstUs)
   }
 
-  infer(facts: SessionFacts, { names }: SessionKeys): Inference | null {
-    const { greetingSessions, nameShare } = this.#constants
+  infer(facts: SessionFacts, keys: SessionKeys): Inference | null {
+    return ServerNames.inferOver([this], facts, keys)
+  }
+
+  /** What several would answer that had learned as one; the first one's constants count. */
+  static inferOver(all: readonly ServerNames[], facts: SessionFacts, { names }: SessionKeys): Inference | null {
+    const [first] = all
+    if (!first) return null
+    const { greetingSessions, nameShare } = first.#constants
+    const tables = all.map(one => one.#counts)
     for (const { key, reason, isGreeting } of names) {
-      const minimum = isGreeting ? Math.max(greetingSessions, this.#minimum) : this.#minimum
-      const found = this.#counts.dominant(key, facts.firstUs, minimum, nameShare, reason)
+      const minimum = isGreeting ? Math.max(greetingSessions, first.#minimum) : first.#minimum
+      const found = ProgramCounts.dominantOver(tables, key, facts.firstUs, minimum, nameShare, reason)
       if (found) return found
     }
     return null
@@ -42,7 +50,10 @@ export class ServerNames {
   }
 }
 
-/** What stage N learned on all hosts: asked after a host's own, and with more support, since hosts differ in their programs. */
+/**
+ * What stage N learned on all hosts: asked after a host's own, and with more support, since hosts differ in their programs.
+ * Within one process the matcher has it, between several the resolver.
+ */
 export class SharedNames extends ServerNames {
   constructor(constants: MatchConstants = defaultConstants) {
     super(constants, constants.sharedNameSessions)
