@@ -82,7 +82,7 @@ test('large publishes are split, in order; what no broker would take is refused 
     numbers(30).map(String),
   )
   const huge = { key: 'k', value: Buffer.alloc(2_000_000) }
-  await assert.rejects(bus.publish(topic, [huge]), { code: 'PROCLABEL_BUS', retryable: false })
+  await assert.rejects(bus.publish(topic, [huge]), { code: 'PROCLABEL_RECORD', retryable: false })
 })
 
 test('records of other producers are read whatever they compress with, and without keys', async () => {
