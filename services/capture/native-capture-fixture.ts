@@ -33,12 +33,13 @@ export class Twins {
     for (const directory of this.#directories) directory?.apply(host)
   }
 
-  run(what: (capture: PacketCapture) => PacketBatch[]): void {
+  run(what: (capture: PacketCapture) => PacketBatch[]): PacketBatch[] {
     const expected = what(this.#portable)
     const actual = what(this.#native)
     // Not deepEqual, which would take minutes to draw the difference of two large batches.
     if (!isDeepStrictEqual(actual, expected)) assert.fail(firstDifference(actual, expected))
     assert.equal(this.#native.nowUs, this.#portable.nowUs)
+    return expected
   }
 
   end(): void {
