@@ -424,15 +424,15 @@ export interface LabeledSession {
 
 export type ResolutionStage = 'F' | 'N'
 
-/** What post-processing decided about a session. Topic resolutions, key host_id; written by the resolver, applied by the matcher. */
+/** What post-processing over all hosts decided about a closed session without label. Topic resolutions, key host_id; written by the resolver, which may repeat itself; applied by the matcher, whose next revision of the session carries it. */
 export interface Resolution {
   /** The session's host. */
   host_id: string
   /** The session. */
   session_id: string
-  /** The revision that was judged; an older judgement never replaces a newer one. */
+  /** The revision that was judged; where the matcher has published a later one, this is void. */
   revision: number
-  /** The stage that decided. */
+  /** The stage that decided; the resolver of today knows N alone. */
   stage: ResolutionStage
   /** Name of the program. */
   process: string
@@ -446,6 +446,8 @@ export interface Resolution {
   support: number
   /** Share of them that named this process. */
   share: number
+  /** The reason in a few fixed words, for the evidence of the session. */
+  reason: string
 }
 
 /** A record nobody could use. Topic dead-letters, key source topic; read by operators. */

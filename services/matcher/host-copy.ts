@@ -5,7 +5,7 @@ import { pack, unpack } from '#shared/store/packed-state.ts'
 import type { HostState, HostWrite, OutboxRecord, Version } from '#shared/store/store.ts'
 import { HostPipeline, type PipelineOptions, type PipelineState } from './host-pipeline.ts'
 
-/** What became of a record; of the last three kinds, `detail` says why. */
+/** What became of a record: `repeated` ones were applied before, or say nothing new; of the last three kinds, `detail` says why. */
 export type Fate =
   | { kind: 'applied' | 'repeated' | 'tombstone' }
   | { kind: 'undecodable' | 'other-host' | 'implausible-time'; detail: string }
@@ -191,6 +191,11 @@ export class HostCopy {
       const fate = this.#check(message.host_id, message.until_us, appendMs)
       if (fate) return fate
       this.pipeline.applyEvents(message)
+    } else if (topic === 'resolutions') {
+      const resolution = codecs[topic].decode(value)
+      const fate = this.#check(resolution.host_id, null, appendMs)
+      if (fate) return fate
+      if (!this.pipeline.applyResolution(resolution)) return { kind: 'repeated' }
     } else {
       const batch = codecs.packets.decode(value)
       return this.#check(batch.host_id, batch.until_us, appendMs) ?? this.#applyPackets(batch)

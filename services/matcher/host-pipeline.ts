@@ -1,15 +1,16 @@
 import { addressText } from '#core/address.ts'
+import { BoundedMap } from '#core/bounded-map.ts'
 import type { MatchConstants } from '#core/constants.ts'
 import { DnsNames } from '#core/decode/dns-names.ts'
 import type { HostDirectory } from '#core/host-directory.ts'
-import { HostMatcher } from '#core/host-matcher.ts'
-import { noAgentDecision } from '#core/match.ts'
+import { HostMatcher, type SharedNames } from '#core/host-matcher.ts'
+import { decideInferred, noAgentDecision } from '#core/match.ts'
 import type { OwnershipInterval } from '#core/ownership.ts'
-import { judgementOf, protocolName, Session } from '#core/session.ts'
+import { type Judgement, judgementOf, protocolName, Session } from '#core/session.ts'
 import { factsOf, type SessionFacts } from '#core/session-facts.ts'
 import { SessionRows } from '#core/session-rows.ts'
 import { SessionTable, sessionTimes } from '#core/session-table.ts'
-import type { ServerNames } from '#core/stages/server-name.ts'
+import { isInferable } from '#core/unknown-cause.ts'
 import {
   codecs,
   directionBits,
@@ -17,6 +18,7 @@ import {
   type LabeledSession,
   type PacketBatch,
   type PacketColumns,
+  type Resolution,
   readPacketColumns,
   type SocketEvents,
   type SocketSnapshot,
@@ -25,13 +27,16 @@ import {
 /** Published sessions whose label may still change, kept at most; the oldest are left as they are. */
 const maxUndecided = 200_000
 const codec = codecs['labeled-sessions']
+/** Resolutions that came before their session left the table, kept at most and so long: longer than an ended session lingers. */
+const maxEarly = 1_000
+const earlyUs = 300_000_000
 /** How often they are looked at again, capture time. */
 const reconsiderEveryUs = 30_000_000
 
 export interface PipelineOptions {
   constants: MatchConstants
-  /** Labels learned on all hosts by server name. */
-  sharedNames: ServerNames
+  /** Labels learned on all hosts by server name; null where the resolver learns them. */
+  sharedNames: SharedNames | null
   /** Every monitored host, to name the peer's session. */
   directory: HostDirectory
   /** Publish sessions that go on, and ended ones whose label may still change; else each once, when nothing changes it any more. */
@@ -49,6 +54,8 @@ interface Undecided {
   published: boolean
   /** Post-processing has looked at it. */
   resolved: boolean
+  /** Its label is the resolver's. */
+  byResolver: boolean
 }
 
 export type PipelineState = ReturnType<HostPipeline['state']>
@@ -70,6 +77,7 @@ export class HostPipeline {
   readonly #waiting = new Set<Session>()
   #fresh: Session[] = []
   readonly #undecided = new Map<string, Undecided>()
+  readonly #early = new BoundedMap<string, Resolution>(maxEarly, earlyUs)
   #records: LabeledSession[] = []
   #nowUs = Number.NEGATIVE_INFINITY
   #reconsideredUs = Number.NEGATIVE_INFINITY
@@ -103,6 +111,7 @@ export class HostPipeline {
       matcher: this.#matcher?.state() ?? null,
       dnsNames: this.#dnsNames.state(),
       undecided: this.#undecided,
+      early: this.#early.state(),
       nowUs: this.#nowUs,
       firstUs: this.#firstUs,
       isMidst: this.#isMidst,
@@ -119,6 +128,7 @@ export class HostPipeline {
     if (state.matcher) this.#agent().restore(state.matcher)
     this.#dnsNames.restore(state.dnsNames)
     for (const [id, undecided] of state.undecided) this.#undecided.set(id, undecided)
+    this.#early.restore(state.early)
     this.#nowUs = state.nowUs
     this.#firstUs = state.firstUs
     this.#isMidst = state.isMidst
@@ -142,6 +152,17 @@ export class HostPipeline {
   applyEvents(message: SocketEvents): void {
     this.#agent().applyEvents(message)
     this.#settle()
+  }
+
+  /**
+   * Takes over what the resolver decided on a session that has no label in that revision, now or when the session leaves the
+   * table. Tells whether there may be such a session.
+   */
+  applyResolution(resolution: Resolution): boolean {
+    const undecided = this.#undecided.get(resolution.session_id)
+    if (undecided) return this.#takeOver(resolution, undecided)
+    this.#early.set(resolution.session_id, resolution, this.#nowUs)
+    return true
   }
 
   /** `lost`: packets that the sensor lost before this batch. Throws a RangeError for columns that do not fit each other. */
@@ -266,7 +287,15 @@ export class HostPipeline {
 
   #keep(record: LabeledSession, published: boolean): void {
     const value = codec.encode(record)
-    this.#undecided.set(record.session_id, { firstUs: record.first_us, value, published, resolved: false })
+    this.#undecided.set(record.session_id, {
+      firstUs: record.first_us,
+      value,
+      published,
+      resolved: false,
+      byResolver: false,
+    })
+    const early = this.#early.get(record.session_id, this.#nowUs)
+    if (early) this.#takeOver(early, this.#undecided.get(record.session_id)!)
     if (this.#undecided.size <= maxUndecided) return
     const [id, oldest] = this.#undecided.entries().next().value!
     this.#undecided.delete(id)
@@ -282,6 +311,7 @@ export class HostPipeline {
     if (matcher === null) return
     this.#reconsideredUs = this.#nowUs
     matcher.expire(this.#nowUs)
+    this.#early.expire(this.#nowUs)
     const late = matcher.takeRejudge()
     for (const [id, undecided] of this.#undecided) {
       const { firstUs, resolved } = undecided
@@ -298,12 +328,30 @@ export class HostPipeline {
     const judgement = judgementOf(matcher.resolve(facts, history(facts, this.hostId)))
     judgement.label_final ||= last
     undecided.resolved = true
+    undecided.byResolver &&= judgement.label === null && isInferable(facts, judgement.unknown_cause)
+    if (undecided.byResolver) Object.assign(judgement, inferredPart(record))
     if (judgement.label_final) this.#undecided.delete(id)
     else if (JSON.stringify(judgement.label) === JSON.stringify(record.label)) return
     Object.assign(record, judgement)
     if (undecided.published) record.revision++
     undecided.value = codec.encode(record)
     if (judgement.label_final || undecided.published) this.#records.push(record)
+  }
+
+  #takeOver({ session_id, revision, process, confidence, ...rest }: Resolution, undecided: Undecided): boolean {
+    const record = codec.decodeOwn(undecided.value)
+    if (!undecided.published || record.revision !== revision || record.label !== null) return false
+    const label = { process, pid: null, process_start_us: null, path: null, service: null, container_id: null }
+    const { stage, reason, support, share } = rest
+    Object.assign(
+      record,
+      inferredPart(judgementOf(decideInferred(stage, { label, reason, support, share }, confidence))),
+    )
+    record.revision++
+    undecided.byResolver = true
+    undecided.value = codec.encode(record)
+    this.#records.push(record)
+    return true
   }
 
   #record(session: Session, state: 'open' | 'closed'): LabeledSession {
@@ -323,4 +371,9 @@ export class HostPipeline {
       this.#dnsNames.learn(client, answers, columns.baseUs + columns.packetTime[packet]!)
     }
   }
+}
+
+/** The part of a judgement that a stage which infers decides. */
+function inferredPart({ label, stage, confidence, unknown_cause, evidence }: Judgement): Partial<Judgement> {
+  return { label, stage, confidence, unknown_cause, evidence }
 }

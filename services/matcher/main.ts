@@ -54,6 +54,7 @@ export async function runMatcherService(options: MatcherServiceOptions): Promise
     persistent: true,
     plausible,
     commitLagMs,
+    hasResolver: true,
     onRecord: record => countSession(measured, record),
     onBatch: ({ records, seconds, fenced }) => {
       reading.progress()

@@ -26,6 +26,8 @@ export interface MatcherOptions extends Pick<CopyOptions, SharedOptions> {
   store: Store
   /** Offsets are committed this long after their batch was written: more than the store can lose, milliseconds. */
   commitLagMs: number
+  /** A resolver learns names over all hosts, and this matcher applies what it says; without one, names are learned here. */
+  hasResolver: boolean
   /** Told what became of each record. */
   onFate?: (topic: string, fate: string) => void
   /** Told when a batch has been written, how long that took, and how many hosts another matcher had written meanwhile. */
@@ -33,7 +35,7 @@ export interface MatcherOptions extends Pick<CopyOptions, SharedOptions> {
 }
 
 /** For one process that reads and writes by itself: state has nowhere to go on, and files tell of any time. */
-export const withinProcess = Object.freeze({ persistent: false, plausible: null, commitLagMs: 0 })
+export const withinProcess = Object.freeze({ persistent: false, plausible: null, commitLagMs: 0, hasResolver: false })
 
 /** One partition, as this matcher reads it. */
 interface Partition {
@@ -59,9 +61,10 @@ export class Matcher {
   readonly records: Record<string, number> = {}
 
   constructor(options: MatcherOptions) {
-    const { bus, store, constants } = options
+    const { bus, store, constants, hasResolver } = options
     this.#options = options
-    this.#copyOptions = { ...options, directory: new HostDirectory(), sharedNames: new SharedNames(constants) }
+    const sharedNames = hasResolver ? null : new SharedNames(constants)
+    this.#copyOptions = { ...options, directory: new HostDirectory(), sharedNames }
     this.#writer = new HostWriter(bus, store)
     this.#epoch = store.epoch
   }
@@ -69,11 +72,12 @@ export class Matcher {
   /** Reads until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     this.#signal = signal
-    const { bus, store } = this.#options
+    const { bus, store, hasResolver } = this.#options
+    const topics = hasResolver ? [...inputTopics, 'resolutions'] : inputTopics
     const onRevoked = (partitions: readonly number[]) => {
       for (const partition of partitions) this.#partitions.delete(partition)
     }
-    const subscription = bus.subscribe(inputTopics, matcherGroup, signal, { onRevoked })
+    const subscription = bus.subscribe(topics, matcherGroup, signal, { onRevoked })
     try {
       for await (const batch of subscription) {
         if (store.epoch !== this.#epoch) await this.#startOver(subscription)
