@@ -11,6 +11,7 @@ import { matcherCommand } from './matcher.ts'
 import { recordCommand } from './record.ts'
 import { reportCommand } from './report.ts'
 import { addSettings } from './settings.ts'
+import { topicsCommand } from './topics.ts'
 
 const program = new Command('proclabel')
   .description('Labels every network session in a capture with the process that owns it.')
@@ -41,6 +42,7 @@ for (const command of [
   agentCommand(),
   captureCommand(),
   matcherCommand(),
+  topicsCommand(),
 ])
   program.addCommand(command.copyInheritedSettings(program))
 

@@ -59,3 +59,16 @@ test('every wrong setting is named in one sentence', t => {
   })
   assert.throws(() => parse(t, [], '[1]'), { message: /cannot read settings from .*: not an object/ })
 })
+
+test('options of a command below a command are set the same way', t => {
+  t.after(() => delete process.env.PROCLABEL_PARTITIONS)
+  process.env.PROCLABEL_PARTITIONS = '6'
+  let options: unknown
+  const apply = new Command('apply').option('--partitions <n>', '', wholeNumber(1, 1000), 48).action(given => {
+    options = given
+  })
+  const program = new Command().exitOverride().addCommand(new Command('topics').addCommand(apply))
+  addSettings(program)
+  program.parse(['topics', 'apply'], { from: 'user' })
+  assert.deepEqual(options, { partitions: 6 })
+})

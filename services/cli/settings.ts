@@ -12,9 +12,13 @@ const variableOf = (option: Option): string => `PROCLABEL_${option.name().replac
  */
 export function addSettings(program: Command): void {
   program.option('--config <file>', 'options as a JSON object, names as on the command line; before the command')
-  program.on('option:config', (file: string) => applyFile(program.commands, file))
-  applyEnvironment(program.commands)
+  const commands = withCommandsOf(program.commands)
+  program.on('option:config', (file: string) => applyFile(commands, file))
+  applyEnvironment(commands)
 }
+
+const withCommandsOf = (commands: readonly Command[]): Command[] =>
+  commands.flatMap(command => [command, ...withCommandsOf(command.commands)])
 
 /** Throws one InputError that names every variable whose value its option does not take. */
 function applyEnvironment(commands: readonly Command[]): void {

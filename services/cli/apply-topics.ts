@@ -1,0 +1,105 @@
+import kafkajs, { type Admin } from 'kafkajs'
+import type { Topic } from '#schemas'
+import { InputError, ProclabelError } from '#shared/errors.ts'
+import type { Registration, Registry } from '#shared/registry.ts'
+import { schemaText, subjectOf } from '#shared/registry-codecs.ts'
+import { type TopicShape, topicNames, topicSettings } from './topic-settings.ts'
+
+export interface AppliedTopic {
+  topic: Topic
+  did: 'created' | 'configured' | 'unchanged'
+}
+export interface AppliedSchema {
+  subject: string
+  id: number
+  did: Registration
+}
+
+/**
+ * Makes the topics be as they should; those that are so are left alone. Throws PROCLABEL_TOPICS, before anything is
+ * changed, when a topic has another number of partitions.
+ */
+export async function applyTopics(admin: Admin, shape: TopicShape): Promise<AppliedTopic[]> {
+  const there = new Set(await admin.listTopics())
+  const existing = topicNames.filter(topic => there.has(topic))
+  await checkPartitions(admin, existing, shape)
+  const missing = topicNames.filter(topic => !there.has(topic))
+  if (missing.length > 0) {
+    await admin.createTopics({
+      waitForLeaders: true,
+      topics: missing.map(topic => ({
+        topic,
+        numPartitions: shape.partitions,
+        replicationFactor: shape.replication,
+        configEntries: Object.entries(topicSettings(topic, shape)).map(([name, value]) => ({ name, value })),
+      })),
+    })
+  }
+  const configured = await configure(admin, existing, shape)
+  return topicNames.map(topic => ({
+    topic,
+    did: there.has(topic) ? (configured.has(topic) ? 'configured' : 'unchanged') : 'created',
+  }))
+}
+
+async function checkPartitions(admin: Admin, existing: readonly Topic[], { partitions }: TopicShape): Promise<void> {
+  if (existing.length === 0) return
+  const { topics } = await admin.fetchTopicMetadata({ topics: [...existing] })
+  const others = topics.filter(topic => topic.partitions.length !== partitions)
+  if (others.length === 0) return
+  const found = others.map(({ name, partitions: has }) => `${name} has ${has.length} partitions`).join(', ')
+  const todo =
+    'the count decides which partition holds a host, so it cannot change under way: give --partitions as it is, or stop ' +
+    'all services, let the matchers read to the end, delete all topics, and apply again'
+  throw new InputError('PROCLABEL_TOPICS', `${found}, not ${partitions}; ${todo}`)
+}
+
+/** Sets what differs; the other settings that somebody gave a topic stay. Answers with the topics that were changed. */
+async function configure(admin: Admin, existing: readonly Topic[], shape: TopicShape): Promise<ReadonlySet<Topic>> {
+  const changed = new Set<Topic>()
+  if (existing.length === 0) return changed
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: existing.map(name => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name })),
+  })
+  for (const { resourceName, configEntries } of resources) {
+    const topic = resourceName as Topic
+    const now = new Map(configEntries.map(({ configName, configValue }) => [configName, configValue]))
+    const wanted = topicSettings(topic, shape)
+    if (Object.entries(wanted).every(([name, value]) => now.get(name) === value)) continue
+    // The request replaces all of the topic's own settings: those that are not ours are sent along.
+    const own = configEntries.filter(({ configSource }) => Number(configSource) === topicSource)
+    const kept = Object.fromEntries(own.map(({ configName, configValue }) => [configName, configValue]))
+    await admin.alterConfigs({
+      validateOnly: false,
+      resources: [
+        {
+          type: kafkajs.ConfigResourceTypes.TOPIC,
+          name: topic,
+          configEntries: Object.entries({ ...kept, ...wanted }).map(([name, value]) => ({ name, value })),
+        },
+      ],
+    })
+    changed.add(topic)
+  }
+  return changed
+}
+
+/** Kafka's ConfigSource of what was set for one topic. */
+const topicSource = 1
+
+/** Registers every topic's schema; those that are registered are left alone. */
+export async function applySchemas(registry: Registry): Promise<AppliedSchema[]> {
+  const applied: AppliedSchema[] = []
+  for (const topic of topicNames) {
+    const subject = subjectOf(topic)
+    applied.push({ subject, ...(await registry.register(subject, schemaText(topic))) })
+  }
+  return applied
+}
+
+/** A failure of kafkajs as ours: its message says what the broker answered. */
+export const kafkaProblem = (error: unknown): ProclabelError =>
+  error instanceof ProclabelError
+    ? error
+    : new ProclabelError('PROCLABEL_BUS', `Kafka: ${(error as Error).message}`, { retryable: true, cause: error })
