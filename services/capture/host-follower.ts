@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { HostDirectory } from '#core/host-directory.ts'
 import type { codecs as checkedInCodecs } from '#schemas'
-import type { Bus } from '#shared/bus/bus.ts'
+import type { Bus, ConsumedRecord } from '#shared/bus/bus.ts'
 import type { HealthComponent } from '#shared/health.ts'
 import type { Log } from '#shared/log.ts'
+
+export type PrepareRecords = (records: readonly ConsumedRecord[]) => Promise<void> | undefined
 
 export interface HostFollowerOptions {
   bus: Pick<Bus, 'subscribe'>
@@ -11,7 +13,9 @@ export interface HostFollowerOptions {
   directory: HostDirectory
   /** One of this run's own: every run reads from the beginning. */
   group: string
-  codec: typeof checkedInCodecs.hosts
+  codec: Pick<typeof checkedInCodecs.hosts, 'decode'>
+  /** Called before records are decoded: learns the schemas of other versions. */
+  prepare: PrepareRecords
   log: Log
   health: HealthComponent
   signal: AbortSignal
@@ -33,10 +37,11 @@ export class HostFollower {
   }
 
   async run(): Promise<void> {
-    const { bus, group, signal, log } = this.#options
+    const { bus, group, prepare, signal, log } = this.#options
     while (!signal.aborted) {
       try {
         for await (const batch of bus.subscribe(['hosts'], group, signal)) {
+          await prepare(batch.records)
           for (const { value, key } of batch.records) this.#apply(key, value)
           await batch.commit()
         }

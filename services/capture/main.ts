@@ -9,7 +9,7 @@ import { Outgoing, type OutgoingStatistics } from '#shared/outgoing.ts'
 import { producerMetrics } from '#shared/service-metrics.ts'
 import { Spool } from '#shared/spool.ts'
 import { createCapture } from './create-capture.ts'
-import { HostFollower } from './host-follower.ts'
+import { HostFollower, type PrepareRecords } from './host-follower.ts'
 import { createMeasure, lostOf } from './measure.ts'
 import { PacketSender } from './packet-sender.ts'
 import type { PacketSource } from './packet-source.ts'
@@ -36,6 +36,8 @@ export interface CaptureServiceOptions {
   signal: AbortSignal
   /** Those of the registry's schema ids; of the checked-in schemas when not given. */
   codecs?: Pick<typeof checkedInCodecs, 'hosts' | 'packets'>
+  /** As in HostFollowerOptions; without it there are no other versions. */
+  prepare?: PrepareRecords
 }
 
 export interface CaptureResult {
@@ -76,6 +78,7 @@ export async function runCaptureService(options: CaptureServiceOptions): Promise
     directory,
     group: `capture-${sensorId}-${runId}`,
     codec: codecs.hosts,
+    prepare: options.prepare ?? (() => undefined),
     log,
     health: options.health.component('hosts'),
     signal: stopFollowing.signal,
