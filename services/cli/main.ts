@@ -5,12 +5,14 @@ import { exitCodeOf, exitCodes } from '#shared/exit-codes.ts'
 import packageJson from '../../package.json' with { type: 'json' }
 import { agentCommand } from './agent.ts'
 import { captureCommand } from './capture.ts'
+import { exportCommand } from './export.ts'
 import { labelCommand } from './label.ts'
 import { liveCommand } from './live.ts'
 import { matcherCommand } from './matcher.ts'
 import { recordCommand } from './record.ts'
 import { reportCommand } from './report.ts'
 import { addSettings } from './settings.ts'
+import { tailCommand } from './tail.ts'
 import { topicsCommand } from './topics.ts'
 
 const program = new Command('proclabel')
@@ -42,6 +44,8 @@ for (const command of [
   agentCommand(),
   captureCommand(),
   matcherCommand(),
+  exportCommand(),
+  tailCommand(),
   topicsCommand(),
 ])
   program.addCommand(command.copyInheritedSettings(program))

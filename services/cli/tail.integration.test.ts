@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { KafkaBus } from '#shared/bus/kafka.ts'
+import { Health } from '#shared/health.ts'
+import { createLog } from '#shared/log.ts'
+import { noMetrics } from '#shared/metrics.ts'
+import { Registry } from '#shared/registry.ts'
+import { RegistryCodecs } from '#shared/registry-codecs.ts'
+import { registryMetrics } from '#shared/service-metrics.ts'
+import { type Stack, startStack } from '../e2e/stack/stack.ts'
+import { sessionOf } from '../export/session-fixture.ts'
+
+const command = fileURLToPath(new URL('main.ts', import.meta.url))
+const folder = mkdtempSync(join(tmpdir(), 'proclabel-tail-'))
+const count = 3000
+let stack: Stack
+let bus: KafkaBus
+let where: string[]
+
+before(async () => {
+  stack = await startStack({ kafka: true, registry: true })
+  where = ['--brokers', ...stack.kafka!.brokers, '--registry', stack.registry!.url]
+  await promisify(execFile)(process.execPath, [
+    ...[command, 'topics', 'apply', ...where, '--partitions', '4', '--replication', '1'],
+  ])
+  bus = new KafkaBus({ brokers: stack.kafka!.brokers, clientId: 'test' })
+  const { codecs } = await RegistryCodecs.connect({
+    registry: new Registry({ url: stack.registry!.url }),
+    cacheFile: null,
+    log: createLog('test', 'silent'),
+    metrics: registryMetrics(noMetrics),
+    health: new Health().component('registry'),
+    signal: new AbortController().signal,
+  })
+  const records = Array.from({ length: count }, (_, i) => {
+    const session = sessionOf({ session_id: String(i).padStart(32, '0'), host_id: `h${i % 5}`, revision: i % 3 })
+    return {
+      key: session.session_id,
+      partitionKey: session.host_id!,
+      value: codecs['labeled-sessions'].encode(session),
+    }
+  })
+  await bus.publish('labeled-sessions', records)
+})
+after(async () => {
+  await bus?.close()
+  await stack?.stop()
+  rmSync(folder, { recursive: true })
+})
+
+test('tail hands on what its filter lets through, until it is told to stop', async () => {
+  const args = [command, 'tail', ...where, '--from-beginning', '--host', 'h3']
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const exited = once(child, 'exit')
+  const ids = new Set<string>()
+  for await (const line of createInterface(child.stdout)) {
+    const session = JSON.parse(line)
+    assert.equal(session.host_id, 'h3')
+    ids.add(session.session_id)
+    if (ids.size === count / 5) break
+  }
+  child.kill('SIGTERM')
+  assert.deepEqual(await exited, [0, null])
+})
+
+test('an exporter that is killed and started again writes every session', async () => {
+  const start = () =>
+    spawn(process.execPath, [command, 'export', ...where, '--out', folder], { stdio: ['ignore', 'ignore', 'inherit'] })
+  const sessions = () =>
+    readdirSync(folder).flatMap(name => readFileSync(join(folder, name), 'utf8').split('\n').slice(0, -1))
+  const first = start()
+  while (sessions().length === 0) await sleep(5)
+  first.kill('SIGKILL')
+  await once(first, 'exit')
+  const second = start()
+  const exited = once(second, 'exit')
+  const ids = () => new Set(sessions().map(line => JSON.parse(line).session_id as string))
+  const until = Date.now() + 90_000
+  while (ids().size < count && Date.now() < until) await sleep(200)
+  second.kill('SIGTERM')
+  assert.deepEqual(await exited, [0, null])
+  assert.equal(ids().size, count)
+})
