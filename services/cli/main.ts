@@ -11,6 +11,7 @@ import { liveCommand } from './live.ts'
 import { matcherCommand } from './matcher.ts'
 import { recordCommand } from './record.ts'
 import { reportCommand } from './report.ts'
+import { resolverCommand } from './resolver.ts'
 import { addSettings } from './settings.ts'
 import { tailCommand } from './tail.ts'
 import { topicsCommand } from './topics.ts'
@@ -44,6 +45,7 @@ for (const command of [
   agentCommand(),
   captureCommand(),
   matcherCommand(),
+  resolverCommand(),
   exportCommand(),
   tailCommand(),
   topicsCommand(),

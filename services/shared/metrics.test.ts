@@ -9,6 +9,7 @@ import {
   matcherMetrics,
   producerMetrics,
   registryMetrics,
+  resolverMetrics,
   storeMetrics,
 } from './service-metrics.ts'
 
@@ -72,6 +73,7 @@ function everything(): PrometheusMetrics {
   captureMetrics(metrics, 'eth0', ['truncated'])
   agentMetrics(metrics)
   matcherMetrics(metrics, ['no-agent'])
+  resolverMetrics(metrics)
   storeMetrics(metrics)
   registryMetrics(metrics)
   return metrics

@@ -139,6 +139,19 @@ export const matcherMetrics = (metrics: Metrics, causes: readonly string[]) => (
   fenced: metrics.counter({ name: 'matcher_fenced_total', help: 'Writes refused because another matcher had written' }),
 })
 
+export type ResolverMetrics = ReturnType<typeof resolverMetrics>
+export const resolverMetrics = (metrics: Metrics) => ({
+  waiting: metrics.gauge({ name: 'resolver_sessions_waiting', help: 'Sessions without label that names may tell' }),
+  resolved: metrics.counter({
+    name: 'resolver_resolutions_total',
+    help: 'Labels told to the matcher, repeated ones too',
+  }),
+  givenUp: metrics.gauge({
+    name: 'resolver_sessions_given_up',
+    help: 'Sessions given up for want of room, in the partitions at hand',
+  }),
+})
+
 export type StoreMetrics = ReturnType<typeof storeMetrics>
 export const storeMetrics = (metrics: Metrics) => ({
   duration: metrics.histogram({
