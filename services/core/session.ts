@@ -11,6 +11,10 @@ const protocolNames: Record<number, string> = { 1: 'icmp', 6: 'tcp', 17: 'udp' }
 /** tcp, udp, icmp, or the IANA protocol number as text. */
 export const protocolName = (protocol: number): string => protocolNames[protocol] ?? String(protocol)
 
+/** Whether two judgements tell a consumer the same: who it was, or why that is not known. */
+export const saysTheSame = (a: Judgement, b: Judgement): boolean =>
+  a.unknown_cause === b.unknown_cause && JSON.stringify(a.label) === JSON.stringify(b.label)
+
 /** What decides a session's label, kept with it between judgements. */
 export type Judgement = Pick<
   LabeledSession,
@@ -268,13 +272,15 @@ export class Session {
   }
 
   /** Whether this closed record says all that is known now. */
-  isToldBy({ state, packets_out, packets_in, label, label_final }: LabeledSession): boolean {
+  isToldBy(record: LabeledSession): boolean {
+    const { state, packets_out, packets_in } = record
     return (
       state === 'closed' &&
       packets_out + packets_in ===
         this.#rows.get(this.#row, word.packetsOut) + this.#rows.get(this.#row, word.packetsIn) &&
-      label_final === this.judgement?.label_final &&
-      JSON.stringify(label) === JSON.stringify(this.judgement.label)
+      this.judgement !== null &&
+      record.label_final === this.judgement.label_final &&
+      saysTheSame(record, this.judgement)
     )
   }
 

@@ -1,5 +1,5 @@
 import { Sequences } from '#core/sequences.ts'
-import { codecs, type LabeledSession, type PacketBatch, readPacketColumns, type Topic } from '#schemas'
+import { type Codecs, type LabeledSession, type PacketBatch, readPacketColumns, type Topic } from '#schemas'
 import type { ConsumedRecord } from '#shared/bus/bus.ts'
 import { pack, unpack } from '#shared/store/packed-state.ts'
 import type { HostState, HostWrite, OutboxRecord, Version } from '#shared/store/store.ts'
@@ -21,6 +21,7 @@ export interface CopyOptions extends PipelineOptions {
   /** Whether the state is written to the store, so that another matcher can go on from it. */
   persistent: boolean
   plausible: PlausibleTimes | null
+  codecs: Codecs
   /** Told of every record that is going to be published, once. */
   onRecord?: (record: LabeledSession) => void
 }
@@ -71,6 +72,14 @@ export class HostCopy {
     this.#hostId = hostId
     this.#options = options
     this.pipeline = new HostPipeline(hostId, options)
+  }
+
+  /** The records in the journal of a stored copy. */
+  static *journaled({ fields }: HostState): Iterable<{ topic: string; value: Uint8Array }> {
+    for (const [field, packed] of fields) {
+      if (!isJournal(field)) continue
+      for (const [topic, , value] of unpack(packed) as JournalEntry[]) if (topic !== midst) yield { topic, value }
+    }
   }
 
   /** The copy that was stored. What it publishes on the way is in the outbox, or was published. */
@@ -129,7 +138,7 @@ export class HostCopy {
   #collect(): HostWrite | null {
     const records = this.pipeline.take()
     if (this.#options.onRecord) for (const record of records) this.#options.onRecord(record)
-    const outbox = records.map(toOutbox)
+    const outbox = records.map(record => this.#toOutbox(record))
     if (this.#fresh.length === 0 && outbox.length === 0) return null
     return { expectedVersion: this.#version, put: this.#changes(), outbox }
   }
@@ -175,6 +184,7 @@ export class HostCopy {
 
   /** Throws a RangeError for what is not a record of the topic. `appendMs` is null for a record that was applied before. */
   #dispatch(topic: Topic, value: Uint8Array, appendMs: number | null): Fate {
+    const { codecs } = this.#options
     if (topic === 'hosts') {
       const host = codecs.hosts.decode(value)
       const fate = this.#check(host.host_id, host.updated_us, appendMs)
@@ -219,11 +229,9 @@ export class HostCopy {
     if (timeUs >= plausible.fromUs && timeUs <= appendMs * 1000 + plausible.aheadUs) return null
     return { kind: 'implausible-time', detail: `time ${timeUs} us, taken in at ${appendMs} ms` }
   }
-}
 
-const toOutbox = (record: LabeledSession): OutboxRecord => ({
-  id: `${record.session_id}/${record.revision}`,
-  topic: 'labeled-sessions',
-  key: record.session_id,
-  value: codecs['labeled-sessions'].encode(record),
-})
+  #toOutbox(record: LabeledSession): OutboxRecord {
+    const value = this.#options.codecs['labeled-sessions'].encode(record)
+    return { id: `${record.session_id}/${record.revision}`, topic: 'labeled-sessions', key: record.session_id, value }
+  }
+}

@@ -6,7 +6,7 @@ import type { HostDirectory } from '#core/host-directory.ts'
 import { HostMatcher, type SharedNames } from '#core/host-matcher.ts'
 import { decideInferred, noAgentDecision } from '#core/match.ts'
 import type { OwnershipInterval } from '#core/ownership.ts'
-import { type Judgement, judgementOf, protocolName, Session } from '#core/session.ts'
+import { type Judgement, judgementOf, protocolName, Session, saysTheSame } from '#core/session.ts'
 import { factsOf, type SessionFacts } from '#core/session-facts.ts'
 import { SessionRows } from '#core/session-rows.ts'
 import { SessionTable, sessionTimes } from '#core/session-table.ts'
@@ -331,7 +331,7 @@ export class HostPipeline {
     undecided.byResolver &&= judgement.label === null && isInferable(facts, judgement.unknown_cause)
     if (undecided.byResolver) Object.assign(judgement, inferredPart(record))
     if (judgement.label_final) this.#undecided.delete(id)
-    else if (JSON.stringify(judgement.label) === JSON.stringify(record.label)) return
+    else if (saysTheSame(judgement, record)) return
     Object.assign(record, judgement)
     if (undecided.published) record.revision++
     undecided.value = codec.encode(record)

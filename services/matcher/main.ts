@@ -7,7 +7,7 @@ import type { Metrics } from '#shared/metrics.ts'
 import { consumerMetrics, matcherMetrics } from '#shared/service-metrics.ts'
 import type { Store } from '#shared/store/store.ts'
 import type { PlausibleTimes } from './host-copy.ts'
-import { Matcher, matcherGroup } from './matcher.ts'
+import { Matcher, type MatcherOptions, matcherGroup } from './matcher.ts'
 
 const unknownCauses: readonly NonNullable<LabeledSession['unknown_cause']>[] = [
   'no-agent',
@@ -30,6 +30,9 @@ const plausible: PlausibleTimes = { fromUs: Date.UTC(2000, 0) * 1000, aheadUs: 8
 export interface MatcherServiceOptions {
   bus: Bus
   store: Store
+  /** As in MatcherOptions. */
+  codecs: MatcherOptions['codecs']
+  prepare: MatcherOptions['prepare']
   constants: MatchConstants
   /** Partition count of the input topics, for the metrics. */
   partitions: number
@@ -42,13 +45,15 @@ export interface MatcherServiceOptions {
 
 /** The matcher as a service: reads until `signal` aborts. Rejects when bus or store have failed for good. */
 export async function runMatcherService(options: MatcherServiceOptions): Promise<void> {
-  const { bus, store, constants, partitions, log, signal } = options
+  const { bus, store, codecs, prepare, constants, partitions, log, signal } = options
   const consumed = consumerMetrics(options.metrics, matcherGroup, partitions)
   const measured = matcherMetrics(options.metrics, unknownCauses)
   const reading = options.health.component('input')
   const matcher = new Matcher({
     bus,
     store,
+    codecs,
+    prepare,
     constants,
     provisional: true,
     persistent: true,

@@ -1,7 +1,7 @@
 import { HostDirectory } from '#core/host-directory.ts'
 import type { SessionFacts } from '#core/session-facts.ts'
 import { SharedNames } from '#core/stages/server-name.ts'
-import { codecs } from '#schemas'
+import { type Codecs, codecs } from '#schemas'
 import type { Batch, Bus, BusRecord, ConsumedRecord, Subscription } from '#shared/bus/bus.ts'
 import { untilDone } from '#shared/retry.ts'
 import type { OutboxRecord, Store } from '#shared/store/store.ts'
@@ -24,6 +24,9 @@ type SharedOptions = 'constants' | 'provisional' | 'persistent' | 'plausible' | 
 export interface MatcherOptions extends Pick<CopyOptions, SharedOptions> {
   bus: Bus
   store: Store
+  codecs: Codecs
+  /** Learns the schemas of records that other versions wrote, where it answers with a promise. */
+  prepare: (records: Iterable<{ topic: string; value: Uint8Array | null }>) => Promise<void> | undefined
   /** Offsets are committed this long after their batch was written: more than the store can lose, milliseconds. */
   commitLagMs: number
   /** A resolver learns names over all hosts, and this matcher applies what it says; without one, names are learned here. */
@@ -35,7 +38,14 @@ export interface MatcherOptions extends Pick<CopyOptions, SharedOptions> {
 }
 
 /** For one process that reads and writes by itself: state has nowhere to go on, and files tell of any time. */
-export const withinProcess = Object.freeze({ persistent: false, plausible: null, commitLagMs: 0, hasResolver: false })
+export const withinProcess = Object.freeze({
+  persistent: false,
+  plausible: null,
+  commitLagMs: 0,
+  hasResolver: false,
+  codecs,
+  prepare: () => undefined,
+})
 
 /** One partition, as this matcher reads it. */
 interface Partition {
@@ -135,6 +145,7 @@ export class Matcher {
     const partition = this.#partitions.get(batch.partition) ?? (await this.#begin(batch, subscription))
     if (partition === null) return
     const startMs = performance.now()
+    await this.#options.prepare(batch.records)
     const fenced = await this.#apply(batch.records, partition)
     this.#options.onBatch?.({ records: batch.records, seconds: (performance.now() - startMs) / 1000, fenced })
     partition.written.push({ batch, atMs: performance.now() })
@@ -197,6 +208,7 @@ export class Matcher {
       const states = await untilDone(this.#signal, () => store.loadMany(unknown))
       const outboxes = new Map<string, readonly OutboxRecord[]>()
       for (const [hostId, state] of states) {
+        await this.#options.prepare(HostCopy.journaled(state))
         const copy = HostCopy.restore(hostId, state, this.#copyOptions)
         if (isRebuilt && state.version === '0') copy.beginInMidst()
         copies.set(hostId, copy)
@@ -231,7 +243,7 @@ export class Matcher {
       this.#count(topic, reason)
       const letter = { topic, partition, offset, key: Buffer.from(key), value: value && Buffer.from(value) }
       const told = { ...letter, step: matcherGroup, reason, detail, time_us: Date.now() * 1000 }
-      return { key: topic, value: codecs['dead-letters'].encode(told) }
+      return { key: topic, value: this.#options.codecs['dead-letters'].encode(told) }
     })
     await untilDone(this.#signal, () => this.#options.bus.publish('dead-letters', records))
   }

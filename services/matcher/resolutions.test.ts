@@ -17,6 +17,7 @@ const options = {
   provisional: true,
   persistent: true,
   plausible: null,
+  codecs,
 }
 const ends = `tcp ${hostIp}:40000 192.0.2.7:443`
 

@@ -1,5 +1,6 @@
 /** A matcher in a process of its own, for tests that kill it: settings as JSON in the first argument. */
 import { defaultConstants } from '#core/constants.ts'
+import { codecs } from '#schemas'
 import { KafkaBus } from '#shared/bus/kafka.ts'
 import type { SubscriptionTimes } from '#shared/bus/kafka-subscription.ts'
 import { Health } from '#shared/health.ts'
@@ -23,7 +24,7 @@ await runUntilStopped(
     const bus = new KafkaBus({ brokers, clientId: `matcher-${process.pid}`, times })
     const store = new RedisStore(compileRedisSettings({ redisUrl: [redisUrl] }))
     const metrics = new PrometheusMetrics('matcher', 'test')
-    const parts = { log, metrics, health: new Health(), signal }
+    const parts = { log, metrics, health: new Health(), signal, codecs, prepare: () => undefined }
     await runMatcherService({ ...parts, bus, store, constants: defaultConstants, partitions: 6 })
     await bus.close()
   },

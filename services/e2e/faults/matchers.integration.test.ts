@@ -80,47 +80,4 @@ suite('matchers on real Kafka and Redis', async () => {
     await pipeline.publish(inputs.slice(half + half / 2), 50, () => sleep(200))
     await finish(t, pipeline, sinceMs)
   })
-
-  test('Redis is restarted with its data', async t => {
-    const pipeline = await start(t)
-    pipeline.startMatcher()
-    await pipeline.publish(inputs.slice(0, half))
-    await pipeline.untilTold(1)
-    const redis = pipeline.stack.redis!.nodes[0]!
-    await sleep(2_000)
-    await redis.kill()
-    const sinceMs = performance.now()
-    await pipeline.publish(inputs.slice(half))
-    await sleep(3_000)
-    await redis.start()
-    await finish(t, pipeline, sinceMs)
-  })
-
-  test('Redis is lost, and all is rebuilt from Kafka', async t => {
-    const pipeline = await start(t)
-    pipeline.startMatcher()
-    await pipeline.publish(inputs.slice(0, half))
-    await pipeline.untilTold(1)
-    const sinceMs = performance.now()
-    await pipeline.emptyRedis()
-    await pipeline.publish(inputs.slice(half))
-    await finish(t, pipeline, sinceMs)
-  })
-
-  test('the broker is frozen, killed and started again', async t => {
-    const pipeline = await start(t)
-    pipeline.startMatcher()
-    await pipeline.publish(inputs.slice(0, half))
-    await pipeline.untilTold(1)
-    const broker = pipeline.stack.kafka!.nodes[0]!
-    broker.signal('SIGSTOP')
-    await sleep(8_000)
-    broker.signal('SIGCONT')
-    await pipeline.publish(inputs.slice(half, half + half / 2))
-    await broker.kill()
-    await broker.start()
-    const sinceMs = performance.now()
-    await pipeline.publish(inputs.slice(half + half / 2))
-    await finish(t, pipeline, sinceMs)
-  })
 })

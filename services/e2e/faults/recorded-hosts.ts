@@ -53,4 +53,5 @@ export async function labeledInProcess(inputs: readonly RecordedInput[]): Promis
   return sessions
 }
 
-export const topicsOfMatcher: readonly Topic[] = [...inputTopics, 'labeled-sessions', 'dead-letters']
+/** All topics that a matcher reads or writes. */
+export const topicsOfMatcher: readonly Topic[] = [...inputTopics, 'resolutions', 'labeled-sessions', 'dead-letters']
