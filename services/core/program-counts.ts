@@ -5,6 +5,8 @@ import type { Stored } from './stored.ts'
 
 interface Counts {
   total: number
+  /** Of the program that was seen most often. */
+  most: number
   programs: Map<string, { label: Label; count: number }>
 }
 
@@ -21,15 +23,17 @@ export class ProgramCounts {
   }
 
   add(key: string, program: Label, nowUs: number): void {
-    const counts = this.#counts.get(key, nowUs) ?? { total: 0, programs: new Map() }
+    const counts = this.#counts.get(key, nowUs) ?? { total: 0, most: 0, programs: new Map() }
     const known = counts.programs.get(program.process)
     counts.total++
     if (known) {
       known.count++
+      counts.most = Math.max(counts.most, known.count)
       known.label = commonLabel(known.label, program)
     } else if (counts.programs.size < this.#programsPerKey) {
       // Beyond the limit a program counts in the total alone: it can only lower a share.
       counts.programs.set(program.process, { label: program, count: 1 })
+      counts.most = Math.max(counts.most, 1)
     }
     this.#counts.set(key, counts, nowUs)
   }
@@ -59,6 +63,7 @@ export class ProgramCounts {
     if (total < minimum) return null
     // Whoever has the share of all has it in one of the tables at least.
     for (const counts of found) {
+      if (counts.most / counts.total < share) continue
       for (const { label, count } of counts.programs.values()) {
         if (count / counts.total < share) continue
         const everywhere = found.flatMap(({ programs }) => programs.get(label.process) ?? [])
