@@ -3,18 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { ProclabelError } from '#shared/errors.ts'
 import { exitCodeOf, exitCodes } from '#shared/exit-codes.ts'
 import packageJson from '../../package.json' with { type: 'json' }
-import { agentCommand } from './agent.ts'
-import { captureCommand } from './capture.ts'
-import { exportCommand } from './export.ts'
-import { labelCommand } from './label.ts'
-import { liveCommand } from './live.ts'
-import { matcherCommand } from './matcher.ts'
-import { recordCommand } from './record.ts'
-import { reportCommand } from './report.ts'
-import { resolverCommand } from './resolver.ts'
 import { addSettings } from './settings.ts'
-import { tailCommand } from './tail.ts'
-import { topicsCommand } from './topics.ts'
 
 const program = new Command('proclabel')
   .description('Labels every network session in a capture with the process that owns it.')
@@ -37,20 +26,23 @@ Examples:
   proclabel label traffic.pcap --sockets sockets --out labeled.jsonl
   proclabel report labeled.jsonl`,
   )
-for (const command of [
-  labelCommand(),
-  recordCommand(),
-  liveCommand(),
-  reportCommand(),
-  agentCommand(),
-  captureCommand(),
-  matcherCommand(),
-  resolverCommand(),
-  exportCommand(),
-  tailCommand(),
-  topicsCommand(),
-])
-  program.addCommand(command.copyInheritedSettings(program))
+/** Loaded as needed: the clients of Kafka and Redis take longer to load than a small capture to label. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  label: async () => (await import('./label.ts')).labelCommand(),
+  record: async () => (await import('./record.ts')).recordCommand(),
+  live: async () => (await import('./live.ts')).liveCommand(),
+  report: async () => (await import('./report.ts')).reportCommand(),
+  agent: async () => (await import('./agent.ts')).agentCommand(),
+  capture: async () => (await import('./capture.ts')).captureCommand(),
+  matcher: async () => (await import('./matcher.ts')).matcherCommand(),
+  resolver: async () => (await import('./resolver.ts')).resolverCommand(),
+  export: async () => (await import('./export.ts')).exportCommand(),
+  tail: async () => (await import('./tail.ts')).tailCommand(),
+  topics: async () => (await import('./topics.ts')).topicsCommand(),
+}
+const first = process.argv[2] ?? ''
+const needed = Object.hasOwn(commands, first) ? [first] : Object.keys(commands)
+for (const name of needed) program.addCommand((await commands[name]!()).copyInheritedSettings(program))
 
 // A reader of our output that has seen enough closes the pipe: `proclabel label … | head`.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -24,7 +24,8 @@ export const word = Object.freeze({
 export type Word = (typeof word)[keyof typeof word]
 const spltWord = 16
 const rowWords = spltWord + spltPackets
-const rowsAChunk = 1024
+/** A chunk has 2 to the power of this many rows. */
+const chunkBits = 10
 
 /** By their number in a row; 0 is a session that goes on. */
 const endReasons: readonly (EndReason | null)[] = [null, 'fin', 'rst', 'idle', 'reuse', 'shutdown']
@@ -44,8 +45,9 @@ export class SessionRows {
   readonly #chunks: Chunk[] = []
   readonly #rowsAChunk: number
 
-  constructor(rows = rowsAChunk) {
-    this.#rowsAChunk = rows
+  /** `rowsAChunk` is less for one that has no more rows than that. */
+  constructor(rowsAChunk = 1 << chunkBits) {
+    this.#rowsAChunk = rowsAChunk
   }
 
   begin(row: number, firstUs: number): void {
@@ -104,6 +106,13 @@ export class SessionRows {
     this.#chunk(row).words[this.#at(row) + index] = value
   }
 
+  /** The last packet's time, plus what applies of two waits: for a session that goes on, or for one that has ended. */
+  silentUs(row: number, idleUs: number, lingerUs: number): number {
+    const { words } = this.#chunk(row)
+    const at = this.#at(row)
+    return words[at + word.lastUs]! + (words[at + word.endReason] === 0 ? idleUs : lingerUs)
+  }
+
   endReason(row: number): EndReason | null {
     return endReasons[this.get(row, word.endReason)]!
   }
@@ -127,16 +136,18 @@ export class SessionRows {
   }
 
   #chunk(row: number): Chunk {
-    const number = (row / this.#rowsAChunk) | 0
-    const chunk = this.#chunks[number]
-    if (chunk !== undefined) return chunk
+    return this.#chunks[row >>> chunkBits] ?? this.#addChunk(row >>> chunkBits)
+  }
+
+  #addChunk(number: number): Chunk {
     const words = new Float64Array(this.#rowsAChunk * rowWords)
-    this.#chunks[number] = { words, integers: new Int32Array(words.buffer) }
-    return this.#chunks[number]
+    const chunk = { words, integers: new Int32Array(words.buffer) }
+    this.#chunks[number] = chunk
+    return chunk
   }
 
   /** First word of a row in its chunk. */
   #at(row: number): number {
-    return (row % this.#rowsAChunk) * rowWords
+    return (row & ((1 << chunkBits) - 1)) * rowWords
   }
 }

@@ -171,8 +171,7 @@ export class SessionTable {
 
   /** When the session will have been silent for too long. */
   #silentUs(entry: number, isTcp: boolean): number {
-    const hasEnded = this.#rows.get(entry, word.endReason) !== 0
-    return this.#rows.get(entry, word.lastUs) + (hasEnded ? this.#times.lingerUs : this.#idleUs(isTcp))
+    return this.#rows.silentUs(entry, this.#idleUs(isTcp), this.#times.lingerUs)
   }
 
   /** When the next record is due: early ones while the session goes on, one when it has ended and no packet came since. */
