@@ -156,6 +156,21 @@ suite('the store', () => {
     assert.deepEqual(told(await sleeper.finish()), [[1000, 3, false]])
   })
 
+  test('a store that may have lost writes: the copy is dropped, and what was not committed is read again, the batch at hand too', async t => {
+    class LosingStore extends MemoryStore {
+      override epoch: number = 0
+    }
+    const store = new LosingStore()
+    const { publish, finish, matcher } = start(t, store)
+    store.epoch = 1
+    await publish('packets', numbered(0, 1000))
+    await publish('packets', numbered(1, 1000))
+    store.epoch = 2
+    await publish('packets', numbered(2, 1000))
+    assert.deepEqual(told(await finish()), [[1000, 3, false]])
+    assert.equal(matcher.records.applied, 3)
+  })
+
   test('what is published was in the store before, and leaves it after; at the end in portions', async t => {
     const outboxes: number[] = []
     class NotingStore extends MemoryStore {

@@ -90,7 +90,7 @@ export class Matcher {
     const subscription = bus.subscribe(topics, matcherGroup, signal, { onRevoked })
     try {
       for await (const batch of subscription) {
-        if (store.epoch !== this.#epoch) await this.#startOver(subscription)
+        if (store.epoch !== this.#epoch) await this.#startOver(batch, subscription)
         else await this.#take(batch, subscription)
       }
     } catch (error) {
@@ -228,10 +228,10 @@ export class Matcher {
     await last!.batch.commit()
   }
 
-  /** The store may have lost writes: the copies are dropped, and the input is read again from what was committed. */
-  async #startOver(subscription: Subscription): Promise<void> {
+  /** The store may have lost writes: the copies are dropped, and the input is read again from what was committed, this batch too. */
+  async #startOver(batch: Batch, subscription: Subscription): Promise<void> {
     this.#epoch = this.#options.store.epoch
-    const partitions = [...this.#partitions.keys()]
+    const partitions = new Set([...this.#partitions.keys(), batch.partition])
     this.#partitions.clear()
     for (const partition of partitions) await subscription.seek(partition, 'committed')
   }

@@ -8,7 +8,7 @@ interface Host {
 
 /** The store within one process. Nothing of it outlives the process. */
 export class MemoryStore implements Store {
-  readonly epoch = 0
+  readonly epoch: number = 0
   readonly #hosts = new Map<string, Host>()
   /** The versions that writes made, for the caller who asks again. */
   readonly #made = new WeakMap<HostWrite, number>()
