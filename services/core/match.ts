@@ -20,7 +20,8 @@ export interface Decision {
   direction: { direction: Direction; by: DirectionEvidence } | null
 }
 
-const noEvidence: Omit<Evidence, 'reason'> = Object.freeze({
+const noEvidence: Evidence = Object.freeze({
+  reason: '',
   source: null,
   quality: null,
   owned_from_us: null,

@@ -7,7 +7,6 @@ import { MemoryStore } from '#shared/store/memory.ts'
 import { createCapture } from '../capture/create-capture.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
 import { Matcher, withinProcess } from '../matcher/matcher.ts'
-import { exportSessions } from './export-sessions.ts'
 import { type LogHistory, portKey, readLogHistory } from './log-history.ts'
 import { PacketPublisher } from './packet-publisher.ts'
 import type { SocketLogs } from './socket-logs.ts'
@@ -49,7 +48,7 @@ export async function labelCapture(options: LabelOptions): Promise<LabelResult> 
   for (const host of logs?.hosts ?? []) directory!.apply(host)
   const bus = new InProcessBus()
   const stop = new AbortController()
-  const matcher = new Matcher({ bus, store: new MemoryStore(), constants, provisional: false, ...withinProcess })
+  const matcher = new Matcher({ bus, store: new MemoryStore(), constants, provisional: false, sink, ...withinProcess })
   const capture = createCapture({
     sensorId: options.sensorId,
     runId: randomUUID(),
@@ -57,7 +56,7 @@ export async function labelCapture(options: LabelOptions): Promise<LabelResult> 
     keepUnmonitored: true,
   })
   const publisher = new PacketPublisher(bus, packets, capture)
-  const running = Promise.all([matcher.run(stop.signal), exportSessions(bus, sink, stop.signal)])
+  const running = matcher.run(stop.signal)
   // A consumer that fails must not leave the producer waiting for room in its queue.
   running.catch(() => bus.close())
 
@@ -83,7 +82,6 @@ export async function labelCapture(options: LabelOptions): Promise<LabelResult> 
     await bus.drained()
     await matcher.end()
     await matcher.finish(logs && (await historyBeyond(logs, times, matcher, constants)))
-    await bus.drained()
   }
   try {
     await Promise.race([replay(), running.then(() => Promise.reject(new Error('a consumer ended early')))])

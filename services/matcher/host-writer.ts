@@ -1,16 +1,22 @@
+import type { LabeledSession } from '#schemas'
 import type { Bus, BusRecord } from '#shared/bus/bus.ts'
 import { untilDone } from '#shared/retry.ts'
 import type { OutboxRecord, Store } from '#shared/store/store.ts'
 import type { HostCopy } from './host-copy.ts'
 
+export type Sink = (record: LabeledSession) => Promise<void> | void
+
 /** Writes working copies to the store, and publishes what the store then holds in its outbox. */
 export class HostWriter {
   readonly #bus: Bus
   readonly #store: Store
+  readonly #sink: Sink | null
 
-  constructor(bus: Bus, store: Store) {
+  /** With a sink, records go there alone, and nothing is stored. */
+  constructor(bus: Bus, store: Store, sink: Sink | null) {
     this.#bus = bus
     this.#store = store
+    this.#sink = sink
   }
 
   /**
@@ -21,6 +27,7 @@ export class HostWriter {
     const fenced = new Set<string>()
     const outboxes = new Map<string, readonly OutboxRecord[]>()
     const save = async ([hostId, copy]: [string, HostCopy]) => {
+      if (this.#sink) return handOver(copy, this.#sink)
       const write = copy.write()
       if (write === null) return
       const version = await untilDone(signal, () => this.#store.save(hostId, write))
@@ -48,5 +55,12 @@ export class HostWriter {
       return untilDone(signal, () => this.#store.acknowledge(hostId, ids))
     }
     await Promise.all(Array.from(outboxes, acknowledge))
+  }
+}
+
+async function handOver(copy: HostCopy, sink: Sink): Promise<void> {
+  for (const record of copy.pipeline.take()) {
+    const isBehind = sink(record)
+    if (isBehind) await isBehind
   }
 }

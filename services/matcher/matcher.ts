@@ -7,7 +7,7 @@ import { untilDone } from '#shared/retry.ts'
 import type { OutboxRecord, Store } from '#shared/store/store.ts'
 import { type CopyOptions, HostCopy } from './host-copy.ts'
 import type { SocketHistory } from './host-pipeline.ts'
-import { HostWriter } from './host-writer.ts'
+import { HostWriter, type Sink } from './host-writer.ts'
 
 export const inputTopics = ['hosts', 'socket-snapshots', 'socket-events', 'packets'] as const
 export const matcherGroup = 'matcher'
@@ -31,6 +31,8 @@ export interface MatcherOptions extends Pick<CopyOptions, SharedOptions> {
   commitLagMs: number
   /** A resolver learns names over all hosts, and this matcher applies what it says; without one, names are learned here. */
   hasResolver: boolean
+  /** Where records go instead of the bus and the store, for one process that loses all of it or nothing. */
+  sink?: Sink
   /** Told what became of each record. */
   onFate?: (topic: string, fate: string) => void
   /** Told when a batch has been written, how long that took, and how many hosts another matcher had written meanwhile. */
@@ -75,7 +77,7 @@ export class Matcher {
     this.#options = options
     const sharedNames = hasResolver ? null : new SharedNames(constants)
     this.#copyOptions = { ...options, directory: new HostDirectory(), sharedNames }
-    this.#writer = new HostWriter(bus, store)
+    this.#writer = new HostWriter(bus, store, options.sink ?? null)
     this.#epoch = store.epoch
   }
 
