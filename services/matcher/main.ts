@@ -6,6 +6,7 @@ import type { Log } from '#shared/log.ts'
 import type { Metrics } from '#shared/metrics.ts'
 import { consumerMetrics, matcherMetrics } from '#shared/service-metrics.ts'
 import type { Store } from '#shared/store/store.ts'
+import { storeLossMs } from '#shared/trailing-commits.ts'
 import type { PlausibleTimes } from './host-copy.ts'
 import { Matcher, type MatcherOptions, matcherGroup } from './matcher.ts'
 
@@ -22,8 +23,6 @@ const unknownCauses: readonly NonNullable<LabeledSession['unknown_cause']>[] = [
   'no-socket',
 ]
 
-/** More than a Redis that syncs its file every second, or fails over, can lose. */
-const commitLagMs = 10_000
 /** From 2000 to a day ahead of the broker's clock: no host's clock is farther off, so such a record is damaged. */
 const plausible: PlausibleTimes = { fromUs: Date.UTC(2000, 0) * 1000, aheadUs: 86_400_000_000 }
 
@@ -58,7 +57,7 @@ export async function runMatcherService(options: MatcherServiceOptions): Promise
     provisional: true,
     persistent: true,
     plausible,
-    commitLagMs,
+    commitLagMs: storeLossMs,
     hasResolver: true,
     onRecord: record => countSession(measured, record),
     onBatch: ({ records, seconds, fenced }) => {

@@ -5,6 +5,7 @@ import { type Codecs, codecs } from '#schemas'
 import type { Batch, Bus, BusRecord, ConsumedRecord, Subscription } from '#shared/bus/bus.ts'
 import { untilDone } from '#shared/retry.ts'
 import type { OutboxRecord, Store } from '#shared/store/store.ts'
+import { TrailingCommits } from '#shared/trailing-commits.ts'
 import { type CopyOptions, HostCopy } from './host-copy.ts'
 import type { SocketHistory } from './host-pipeline.ts'
 import { HostWriter, type Sink } from './host-writer.ts'
@@ -52,8 +53,7 @@ export const withinProcess = Object.freeze({
 /** One partition, as this matcher reads it. */
 interface Partition {
   copies: Map<string, HostCopy>
-  /** Batches that were written and are not committed, oldest first. */
-  written: { batch: Batch; atMs: number }[]
+  written: TrailingCommits
   /** The store had lost it: it is read again from the earliest record. */
   isRebuilt: boolean
 }
@@ -150,14 +150,18 @@ export class Matcher {
     await this.#options.prepare(batch.records)
     const fenced = await this.#apply(batch.records, partition)
     this.#options.onBatch?.({ records: batch.records, seconds: (performance.now() - startMs) / 1000, fenced })
-    partition.written.push({ batch, atMs: performance.now() })
-    await this.#commit(partition)
+    partition.written.add(batch)
+    await partition.written.commit()
   }
 
   /** The first batch of a partition. Null where the store does not know it: then it is read again from its beginning. */
   async #begin({ partition: number }: Batch, subscription: Subscription): Promise<Partition | null> {
     const { store, persistent } = this.#options
-    const partition: Partition = { copies: new Map(), written: [], isRebuilt: false }
+    const partition: Partition = {
+      copies: new Map(),
+      written: new TrailingCommits(this.#options.commitLagMs),
+      isRebuilt: false,
+    }
     if (persistent) {
       const mark = markOf(number)
       const { version } = await untilDone(this.#signal, () => store.load(mark))
@@ -219,15 +223,6 @@ export class Matcher {
       await this.#writer.publish(outboxes, this.#signal)
     }
     return new Map(Array.from(hostIds, hostId => [hostId, copies.get(hostId)!]))
-  }
-
-  /** Commits the newest batch that was written long enough ago. */
-  async #commit({ written }: Partition): Promise<void> {
-    const beforeMs = performance.now() - this.#options.commitLagMs
-    const ripe = written.findLastIndex(({ atMs }) => atMs <= beforeMs)
-    if (ripe < 0) return
-    const [last] = written.splice(0, ripe + 1).slice(-1)
-    await last!.batch.commit()
   }
 
   /** The store may have lost writes: the copies are dropped, and the input is read again from what was committed, this batch too. */

@@ -5,12 +5,11 @@ import type { Log } from '#shared/log.ts'
 import type { Metrics } from '#shared/metrics.ts'
 import { consumerMetrics, resolverMetrics } from '#shared/service-metrics.ts'
 import type { Store } from '#shared/store/store.ts'
+import { storeLossMs } from '#shared/trailing-commits.ts'
 import { Resolver, type ResolverOptions, resolverGroup } from './resolver.ts'
 
 /** What is read again after a crash. */
 const writeEveryMs = 5_000
-/** More than a Redis that syncs its file every second, or fails over, can lose. */
-const commitLagMs = 10_000
 
 export interface ResolverServiceOptions extends Required<Pick<ResolverOptions, 'codecs' | 'prepare'>> {
   bus: Bus
@@ -32,7 +31,7 @@ export async function runResolverService(options: ResolverServiceOptions): Promi
   const measured = resolverMetrics(options.metrics)
   const reading = options.health.component('input')
   const resolver = new Resolver({
-    ...{ bus, store, constants, codecs, prepare, writeEveryMs, commitLagMs },
+    ...{ bus, store, constants, codecs, prepare, writeEveryMs, commitLagMs: storeLossMs },
     onBatch: (records, { applied: _, tombstone: __, repeated = 0, ...buried }) => {
       reading.progress()
       consumed.batchSize.observe(records.length)

@@ -5,6 +5,7 @@ import type { Batch, Bus, BusRecord, ConsumedRecord, Subscription } from '#share
 import { untilDone } from '#shared/retry.ts'
 import { pack, unpack } from '#shared/store/packed-state.ts'
 import type { HostWrite, Store, Version } from '#shared/store/store.ts'
+import { TrailingCommits } from '#shared/trailing-commits.ts'
 import { PartitionNames } from './partition-names.ts'
 
 export const resolverGroup = 'resolver'
@@ -56,7 +57,7 @@ interface Partition {
   /** The last batch that was read, until it is among `written`. */
   last: Batch | null
   /** Batches whose records are in the store, and that are not committed, oldest first. */
-  written: { batch: Batch; atMs: number }[]
+  written: TrailingCommits
   nextWriteMs: number
   /** When the sessions that wait were last looked at, and how many records had been read by then. */
   lookedUs: number
@@ -164,7 +165,14 @@ export class Resolver {
     }
     if (stored) names.restore(stored.names)
     const partition: Partition = {
-      ...{ names, version, applied, isDirty: false, last: null, written: [] },
+      ...{
+        names,
+        version,
+        applied,
+        isDirty: false,
+        last: null,
+        written: new TrailingCommits(this.#options.commitLagMs),
+      },
       ...{ nextWriteMs: performance.now() + this.#options.writeEveryMs },
       ...{ lookedUs: names.nowUs, lookedMs: performance.now(), lookedRecords: -1 },
     }
@@ -210,7 +218,7 @@ export class Resolver {
   async #work(number: number, partition: Partition, subscription: Subscription): Promise<void> {
     await this.#look(partition)
     await this.#write(number, partition, subscription)
-    await this.#commit(partition)
+    await partition.written.commit()
   }
 
   async #look(partition: Partition): Promise<void> {
@@ -242,7 +250,7 @@ export class Resolver {
         return
       }
     }
-    if (partition.last) partition.written.push({ batch: partition.last, atMs: performance.now() })
+    if (partition.last) partition.written.add(partition.last)
     partition.last = null
   }
 
@@ -261,15 +269,6 @@ export class Resolver {
     partition.isDirty = false
     partition.nextWriteMs = startMs + writeEveryMs * Math.max(1, packedMs / quickPackMs)
     return true
-  }
-
-  /** Commits the newest batch that was written long enough ago. */
-  async #commit({ written }: Partition): Promise<void> {
-    const beforeMs = performance.now() - this.#options.commitLagMs
-    const ripe = written.findLastIndex(({ atMs }) => atMs <= beforeMs)
-    if (ripe < 0) return
-    const [last] = written.splice(0, ripe + 1).slice(-1)
-    await last!.batch.commit()
   }
 
   /** The store may have lost writes: what is in memory is dropped, and the input is read again from what was committed. */

@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict'
-import { suite, type TestContext, test } from 'node:test'
+import { suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createRandom } from '#shared/mutate.ts'
 import { kill, Pipeline } from './pipeline.ts'
@@ -14,28 +13,17 @@ suite('matchers on real Kafka and Redis', async () => {
   const expected = await labeledInProcess(inputs)
   const half = inputs.length / 2
 
-  const start = async (t: TestContext) => {
-    const pipeline = await Pipeline.start()
-    t.after(() => pipeline.stop())
-    return pipeline
-  }
-  const finish = async (t: TestContext, pipeline: Pipeline, sinceMs: number) => {
-    await pipeline.settle(expected)
-    t.diagnostic(`${expected.size} sessions, all told ${Math.round(performance.now() - sinceMs)} ms after the fault`)
-    assert.deepEqual(pipeline.contradictions, [])
-  }
-
   test('two make of the records what the embedded mode makes of them', async t => {
-    const pipeline = await start(t)
+    const pipeline = await Pipeline.start(t)
     pipeline.startMatcher()
     pipeline.startMatcher()
     await pipeline.publish(inputs)
-    await finish(t, pipeline, performance.now())
+    await pipeline.finish(t, expected, performance.now())
   })
 
   test(`${rounds} times one of two is killed while it works`, async t => {
     const random = createRandom(1)
-    const pipeline = await start(t)
+    const pipeline = await Pipeline.start(t)
     const matchers = [pipeline.startMatcher(), pipeline.startMatcher()]
     const portion = Math.ceil(inputs.length / (rounds + 1))
     let sinceMs = 0
@@ -50,11 +38,11 @@ suite('matchers on real Kafka and Redis', async () => {
       sinceMs = performance.now()
       matchers[one] = pipeline.startMatcher()
     }
-    await finish(t, pipeline, sinceMs)
+    await pipeline.finish(t, expected, sinceMs)
   })
 
   test('one that was frozen wakes up after its partitions have moved', async t => {
-    const pipeline = await start(t)
+    const pipeline = await Pipeline.start(t)
     const sleeper = pipeline.startMatcher()
     await pipeline.publish(inputs.slice(0, half))
     await pipeline.untilTold(1)
@@ -65,11 +53,11 @@ suite('matchers on real Kafka and Redis', async () => {
     sleeper.kill('SIGCONT')
     const sinceMs = performance.now()
     await pipeline.publish(inputs.slice(half + half / 2))
-    await finish(t, pipeline, sinceMs)
+    await pipeline.finish(t, expected, sinceMs)
   })
 
   test('one becomes four, and four become two', async t => {
-    const pipeline = await start(t)
+    const pipeline = await Pipeline.start(t)
     const matchers = [pipeline.startMatcher()]
     await pipeline.publish(inputs.slice(0, half), 50)
     await pipeline.untilTold(1)
@@ -78,6 +66,6 @@ suite('matchers on real Kafka and Redis', async () => {
     for (const matcher of matchers.slice(2)) matcher.kill('SIGTERM')
     const sinceMs = performance.now()
     await pipeline.publish(inputs.slice(half + half / 2), 50, () => sleep(200))
-    await finish(t, pipeline, sinceMs)
+    await pipeline.finish(t, expected, sinceMs)
   })
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
@@ -35,10 +36,12 @@ export class Pipeline {
     this.bus = new KafkaBus({ brokers: stack.kafka!.brokers, clientId: 'test', times })
   }
 
-  static async start(): Promise<Pipeline> {
+  /** Stops with the test. */
+  static async start(t: TestContext): Promise<Pipeline> {
     const pipeline = new Pipeline(await startStack({ kafka: true, redis: true }))
     await createTopics(pipeline.stack.kafka!.brokers, topicsOfMatcher, partitions)
     pipeline.#reading = pipeline.#read()
+    t.after(() => pipeline.stop())
     return pipeline
   }
 
@@ -87,6 +90,13 @@ export class Pipeline {
     await client.flushall()
     await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
     client.disconnect()
+  }
+
+  /** Waits until all is told as expected, and says how long that took since a fault. */
+  async finish(t: TestContext, expected: Sessions, sinceMs: number): Promise<void> {
+    await this.settle(expected)
+    t.diagnostic(`${expected.size} sessions, all told ${Math.round(performance.now() - sinceMs)} ms after the fault`)
+    assert.deepEqual(this.contradictions, [])
   }
 
   async stop(): Promise<void> {

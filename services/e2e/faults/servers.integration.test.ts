@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict'
-import { suite, type TestContext, test } from 'node:test'
+import { suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Pipeline } from './pipeline.ts'
 import { labeledInProcess, recordedHosts } from './recorded-hosts.ts'
@@ -10,19 +9,8 @@ suite('a matcher whose servers fail', async () => {
   const expected = await labeledInProcess(inputs)
   const half = inputs.length / 2
 
-  const start = async (t: TestContext) => {
-    const pipeline = await Pipeline.start()
-    t.after(() => pipeline.stop())
-    return pipeline
-  }
-  const finish = async (t: TestContext, pipeline: Pipeline, sinceMs: number) => {
-    await pipeline.settle(expected)
-    t.diagnostic(`${expected.size} sessions, all told ${Math.round(performance.now() - sinceMs)} ms after the fault`)
-    assert.deepEqual(pipeline.contradictions, [])
-  }
-
   test('Redis is restarted with its data', async t => {
-    const pipeline = await start(t)
+    const pipeline = await Pipeline.start(t)
     pipeline.startMatcher()
     await pipeline.publish(inputs.slice(0, half))
     await pipeline.untilTold(1)
@@ -33,22 +21,22 @@ suite('a matcher whose servers fail', async () => {
     await pipeline.publish(inputs.slice(half))
     await sleep(3_000)
     await redis.start()
-    await finish(t, pipeline, sinceMs)
+    await pipeline.finish(t, expected, sinceMs)
   })
 
   test('Redis is lost, and all is rebuilt from Kafka', async t => {
-    const pipeline = await start(t)
+    const pipeline = await Pipeline.start(t)
     pipeline.startMatcher()
     await pipeline.publish(inputs.slice(0, half))
     await pipeline.untilTold(1)
     const sinceMs = performance.now()
     await pipeline.emptyRedis()
     await pipeline.publish(inputs.slice(half))
-    await finish(t, pipeline, sinceMs)
+    await pipeline.finish(t, expected, sinceMs)
   })
 
   test('the broker is frozen, killed and started again', async t => {
-    const pipeline = await start(t)
+    const pipeline = await Pipeline.start(t)
     pipeline.startMatcher()
     await pipeline.publish(inputs.slice(0, half))
     await pipeline.untilTold(1)
@@ -61,6 +49,6 @@ suite('a matcher whose servers fail', async () => {
     await broker.start()
     const sinceMs = performance.now()
     await pipeline.publish(inputs.slice(half + half / 2))
-    await finish(t, pipeline, sinceMs)
+    await pipeline.finish(t, expected, sinceMs)
   })
 })
