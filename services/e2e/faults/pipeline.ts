@@ -49,9 +49,9 @@ export class Pipeline {
   startMatcher(): ChildProcess {
     const { kafka, redis } = this.stack
     const settings: MatcherSettings = { brokers: kafka!.brokers, redisUrl: redis!.urls[0]!, times }
-    const matcher = spawn(process.execPath, [program, JSON.stringify(settings)], {
-      stdio: ['ignore', 'inherit', 'inherit'],
-    })
+    // Dies with this process, however that ends; setpriv becomes the matcher, so the pid is the matcher's.
+    const args = ['--pdeathsig', 'KILL', process.execPath, program, JSON.stringify(settings)]
+    const matcher = spawn('setpriv', args, { stdio: ['ignore', 'inherit', 'inherit'] })
     this.#matchers.add(matcher)
     matcher.once('exit', () => this.#matchers.delete(matcher))
     return matcher
@@ -105,9 +105,12 @@ export class Pipeline {
       matcher.kill('SIGKILL')
     }
     this.#stop.abort()
-    await this.#reading
-    await this.bus.close()
-    await this.stack.stop()
+    try {
+      await this.#reading
+    } finally {
+      await this.bus.close()
+      await this.stack.stop()
+    }
   }
 
   async #read(): Promise<void> {

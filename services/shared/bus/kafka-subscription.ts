@@ -3,7 +3,7 @@ import type { Consumer, Kafka } from 'kafkajs'
 import { ProclabelError } from '../errors.ts'
 import type { Batch, ConsumedRecord, PartitionListener, Subscription } from './bus.ts'
 import { hostAssigner } from './host-assigner.ts'
-import type { FetchedBatch, GroupJoin, GroupObserver } from './kafkajs-patches.ts'
+import { type FetchedBatch, type GroupJoin, type GroupObserver, isWithoutCoordinator } from './kafkajs-patches.ts'
 import { OffsetCommitter } from './offset-committer.ts'
 import { type Fetched, MergedPartition, type Strand } from './strands.ts'
 
@@ -99,6 +99,8 @@ export class KafkaSubscription implements Subscription {
       maxBytesPerPartition: fetchBytesPerPartition,
       maxBytes: fetchBytes,
       maxWaitTimeInMs: fetchWaitMs,
+      // Who never was a member may lack a permission; to who was one, the brokers come back or the watchdog ends it.
+      retry: { restartOnFailure: async error => this.#memberId !== null || !isWithoutCoordinator(error) },
     })
     this.#committer = new OffsetCommitter(this.#consumer)
     const { STOP, CRASH } = this.#consumer.events
@@ -342,8 +344,8 @@ export class KafkaSubscription implements Subscription {
 }
 
 /** kafkajs hides why there is no coordinator. */
-function explain({ name, message }: Error): string {
-  return name === 'KafkaJSGroupCoordinatorNotFound' ? `${message}; may this principal READ the group?` : message
+function explain(error: Error): string {
+  return isWithoutCoordinator(error) ? `${error.message}; may this principal READ the group?` : error.message
 }
 
 function toFetched(batch: FetchedBatch): Fetched {

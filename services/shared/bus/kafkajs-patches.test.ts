@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
-import { type GroupObserver, patchKafkajs } from './kafkajs-patches.ts'
+import { type GroupObserver, isWithoutCoordinator, patchKafkajs } from './kafkajs-patches.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -75,4 +75,14 @@ test('a group tells its assigners what it joined and fetched, empty partitions t
   }
   assert.deepEqual(await group.fetch(1), [], 'an answer to a question of an earlier generation')
   assert.equal(told.length, 2)
+})
+
+test('that no broker knows the coordinator is a reason to ask again', async () => {
+  patchKafkajs()
+  const Cluster = require('kafkajs/src/cluster')
+  const cluster = Object.assign(Object.create(Cluster.prototype), { brokerPool: { withBroker: async () => null } })
+  const error = await cluster.findGroupCoordinatorMetadata({ groupId: 'g' }).catch((error: unknown) => error)
+  assert.equal(error.retriable, true)
+  assert.ok(isWithoutCoordinator(new Error('wrapped', { cause: error })))
+  assert.ok(!isWithoutCoordinator(new Error('other')))
 })

@@ -38,6 +38,10 @@ export interface GroupObserver {
   fetched: (batches: readonly FetchedBatch[]) => void
 }
 
+interface Cluster {
+  findGroupCoordinatorMetadata: (group: object) => Promise<object>
+}
+
 interface ConsumerGroup {
   memberId: string
   generationId: number
@@ -56,6 +60,7 @@ export function patchKafkajs(): void {
   requestQueue[isPatched] = true
   stopIdleTimer(requestQueue)
   observeGroup(require('kafkajs/src/consumer/consumerGroup').prototype as ConsumerGroup)
+  seekCoordinatorAgain(require('kafkajs/src/cluster').prototype as Cluster)
 }
 
 /** kafkajs issue 1751: with nothing to send, a timer of 1 ms is set again and again, on every connection. */
@@ -64,6 +69,24 @@ function stopIdleTimer(requestQueue: RequestQueue): void {
   requestQueue.scheduleCheckPendingRequests = function (this: RequestQueue) {
     if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this)
   }
+}
+
+/** kafkajs ends a consumer for good when no broker knows its coordinator, as while they are started anew. */
+function seekCoordinatorAgain(cluster: Cluster): void {
+  const { findGroupCoordinatorMetadata } = cluster
+  cluster.findGroupCoordinatorMetadata = async function (this: Cluster, group) {
+    try {
+      return await findGroupCoordinatorMetadata.call(this, group)
+    } catch (error) {
+      throw isWithoutCoordinator(error) ? Object.assign(error as Error, { retriable: true }) : error
+    }
+  }
+}
+
+/** Whether a consumer crashed because no broker told it who coordinates its group. */
+export function isWithoutCoordinator(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  return error.name === 'KafkaJSGroupCoordinatorNotFound' || isWithoutCoordinator(error.cause)
 }
 
 function observeGroup(group: ConsumerGroup): void {
