@@ -3,11 +3,12 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Which machine of the laboratory: the one that is observed, or the rest of the world, which sees its traffic as a mirror port does. */
-export type Side = 'host' | 'world'
+/** Which machine of the laboratory: an observed one by its name, or the rest of the world, where the mirror port of their switch is. */
+export type Side = 'world' | (string & {})
 
-/** The observed host's addresses, and the world's own on the same wire (RFC 5737, RFC 3849). */
-export const hostAddresses = ['192.0.2.10', '2001:db8::10'] as const
+/** An observed host's addresses, by its place among them, and the world's own on the same switch (RFC 5737, RFC 3849). */
+export const addressesOf = (place: number) => [`192.0.2.${10 + place}`, `2001:db8::${10 + place}`] as const
+export const hostAddresses = addressesOf(0)
 export const worldAddresses = ['192.0.2.1', '2001:db8::1'] as const
 
 /** Any of these reaches the world: address `n` of 198.51.100.0/24 or 2001:db8:51::/64. */
@@ -15,15 +16,18 @@ export const worldAddress = (family: 4 | 6, n: number): string =>
   family === 4 ? `198.51.100.${n}` : `2001:db8:51::${n.toString(16)}`
 
 /**
- * Two network namespaces joined by a veth pair, both ends named eth0: the host, and a world that answers on every
- * address of `worldAddress`. Needs root. `close` ends every process in them and takes all of it away.
+ * Network namespaces: observed hosts, each with an eth0 on a switch, and a world that answers on every address of
+ * `worldAddress`. The switch is the world's eth0, on which a capture sees all traffic, also that from host to host. Needs
+ * root. `close` ends every process in them and takes all of it away.
  */
 export class LabNetwork {
-  readonly #names: Record<Side, string>
+  readonly #name: string
+  readonly #hosts: readonly string[]
   readonly #children = new Set<ChildProcess>()
 
-  constructor(name: string) {
-    this.#names = { host: `${name}-host`, world: `${name}-world` }
+  constructor(name: string, hosts: readonly string[] = ['host']) {
+    this.#name = name
+    this.#hosts = hosts
     process.once('exit', this.#remove)
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, this.#end)
     this.#build()
@@ -32,32 +36,35 @@ export class LabNetwork {
   /** A signal would end the process without its `exit` event. */
   readonly #end = (): void => process.exit(1)
 
+  readonly #spaceOf = (side: Side): string => `${this.#name}-${side}`
+
   #build(): void {
-    const { host, world } = this.#names
-    mkdirSync(`/etc/netns/${host}`, { recursive: true })
-    writeFileSync(`/etc/netns/${host}/resolv.conf`, `nameserver ${worldAddresses[0]}\n`)
-    for (const name of [host, world]) ip('netns', 'add', name)
-    ip('link', 'add', 'eth0', 'netns', host, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', world)
-    for (const [name, [v4, v6]] of [
-      [host, hostAddresses],
-      [world, worldAddresses],
-    ] as const) {
-      ip('-n', name, 'link', 'set', 'lo', 'up')
-      ip('-n', name, 'address', 'add', `${v4}/24`, 'dev', 'eth0')
-      ip('-n', name, 'address', 'add', `${v6}/64`, 'dev', 'eth0', 'nodad')
-      ip('-n', name, 'link', 'set', 'eth0', 'up')
-    }
-    ip('-n', host, 'route', 'add', 'default', 'via', worldAddresses[0])
-    ip('-n', host, '-6', 'route', 'add', 'default', 'via', worldAddresses[1])
+    const world = this.#spaceOf('world')
+    ip('netns', 'add', world)
+    ip('-n', world, 'link', 'add', 'eth0', 'type', 'bridge')
+    setUp(world, worldAddresses)
     ip('-n', world, 'route', 'add', 'local', '198.51.100.0/24', 'dev', 'lo')
     ip('-n', world, '-6', 'route', 'add', 'local', '2001:db8:51::/64', 'dev', 'lo')
     // IPv4 lets a socket bind an address of such a route, IPv6 only so.
     ip('netns', 'exec', world, 'sh', '-c', 'echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind')
+    for (const [place, side] of this.#hosts.entries()) {
+      const host = this.#spaceOf(side)
+      mkdirSync(`/etc/netns/${host}`, { recursive: true })
+      writeFileSync(`/etc/netns/${host}/resolv.conf`, `nameserver ${worldAddresses[0]}\n`)
+      ip('netns', 'add', host)
+      const port = `port${place}`
+      ip('link', 'add', 'eth0', 'netns', host, 'type', 'veth', 'peer', 'name', port, 'netns', world)
+      ip('-n', world, 'link', 'set', port, 'master', 'eth0', 'up')
+      setUp(host, addressesOf(place))
+      ip('-n', host, 'route', 'add', 'default', 'via', worldAddresses[0])
+      ip('-n', host, '-6', 'route', 'add', 'default', 'via', worldAddresses[1])
+    }
   }
 
-  /** Starts a program on one side; its pid is the child's (`ip netns exec` becomes the program). */
+  /** Starts a program on one side, that ends with this process; its pid is the child's (each of the commands becomes the next). */
   start(side: Side, command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
-    const child = spawn('ip', ['netns', 'exec', this.#names[side], command, ...args], options)
+    const inside = ['ip', 'netns', 'exec', this.#spaceOf(side), command, ...args]
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...inside], options)
     this.#children.add(child)
     child.once('exit', () => this.#children.delete(child))
     return child
@@ -74,7 +81,7 @@ export class LabNetwork {
 
   readonly #remove = (): void => {
     for (const child of this.#children) child.kill('SIGKILL')
-    for (const name of Object.values(this.#names)) {
+    for (const name of ['world', ...this.#hosts].map(this.#spaceOf)) {
       try {
         killInside(name)
         ip('netns', 'delete', name)
@@ -85,6 +92,13 @@ export class LabNetwork {
     }
     if (existsSync('/etc/netns') && readdirSync('/etc/netns').length === 0) rmdirSync('/etc/netns')
   }
+}
+
+function setUp(space: string, [v4, v6]: readonly [string, string]): void {
+  ip('-n', space, 'link', 'set', 'lo', 'up')
+  ip('-n', space, 'address', 'add', `${v4}/24`, 'dev', 'eth0')
+  ip('-n', space, 'address', 'add', `${v6}/64`, 'dev', 'eth0', 'nodad')
+  ip('-n', space, 'link', 'set', 'eth0', 'up')
 }
 
 function ip(...args: string[]): string {

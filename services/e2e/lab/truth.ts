@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { LabeledSession } from '#schemas'
-import { ended, type LabNetwork } from './network.ts'
+import { ended, type LabNetwork, type Side } from './network.ts'
 import type { Program } from './programs.ts'
 
 /** A run that the laboratory started: which program, and the pid that the kernel gave it. */
@@ -43,14 +43,15 @@ export class Truth {
   }
 }
 
-/** Runs a program on the host to its end. Throws when it did not do what it was to do. */
+/** Runs a program on a host to its end. Throws when it did not do what it was to do. */
 export async function runProgram(
   network: LabNetwork,
   name: string,
   program: Program,
   onStart: (run: Run) => void,
+  host: Side = 'host',
 ): Promise<Run & { ports: number[] }> {
-  const child = network.start('host', program.command, program.args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = network.start(host, program.command, program.args, { stdio: ['pipe', 'pipe', 'pipe'] })
   child.stdin!.on('error', () => {}) // a program that ended without reading
   child.stdin!.end(program.input ?? '')
   const run = { name, pid: child.pid!, process: path.basename(program.command) }
