@@ -217,7 +217,7 @@ function toRecord(topic: AgentTopic, value: unknown): SocketLogRecord | Skip {
   try {
     const assert: (record: unknown) => void = codec.assert
     assert(value)
-    return { topic, record: codec.decode(codec.encode(value as never)) } as SocketLogRecord
+    return { topic, record: codec.decodeOwn(codec.encode(value as never)) } as SocketLogRecord
   } catch (error) {
     return { reason: 'invalid-record', detail: (error as Error).message.slice(0, 500) }
   }

@@ -2,7 +2,7 @@ import type { MatchConstants } from '#core/constants.ts'
 import { HostMatcher } from '#core/host-matcher.ts'
 import type { OwnershipInterval } from '#core/ownership.ts'
 import type { SessionFacts } from '#core/session-facts.ts'
-import { codecs, type Poll, type SocketEvent, type SocketSnapshot } from '#schemas'
+import { ownCodecs, type Poll, type SocketEvent, type SocketSnapshot } from '#schemas'
 import type { LoggedRecord } from './socket-logs.ts'
 
 /** All ownership intervals that a host's socket log holds of a session's local port. */
@@ -34,13 +34,13 @@ export async function readLogHistory(
     if (!host || !ports) continue
     const isWanted = ({ proto, local_port }: { proto: string | null; local_port: number | null }) =>
       proto === null || local_port === null || ports.has(portKey(proto, local_port))
-    if (topic === 'hosts') host.applyHost(codecs.hosts.decode(value))
+    if (topic === 'hosts') host.applyHost(ownCodecs.hosts.decode(value))
     else if (topic === 'socket-snapshots') {
-      const message: SocketSnapshot = codecs['socket-snapshots'].decode(value)
+      const message: SocketSnapshot = ownCodecs['socket-snapshots'].decode(value)
       const polls = message.polls.map((poll): Poll => ({ ...poll, opened: poll.opened.filter(isWanted) }))
       host.applySnapshot({ ...message, polls })
     } else {
-      const message = codecs['socket-events'].decode(value)
+      const message = ownCodecs['socket-events'].decode(value)
       const events = message.events.filter((event: SocketEvent) => isWanted(event))
       host.applyEvents({ ...message, events })
     }

@@ -17,6 +17,7 @@ function start(t: TestContext, store: Store = new MemoryStore(), bus = new InPro
     constants: defaultConstants,
     provisional: false,
     ...withinProcess,
+    codecs,
     persistent: true,
   })
   const stop = new AbortController()

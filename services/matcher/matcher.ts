@@ -1,7 +1,7 @@
 import { HostDirectory } from '#core/host-directory.ts'
 import type { SessionFacts } from '#core/session-facts.ts'
 import { SharedNames } from '#core/stages/server-name.ts'
-import { type Codecs, codecs } from '#schemas'
+import { type Codecs, ownCodecs } from '#schemas'
 import type { Batch, Bus, BusRecord, ConsumedRecord, Subscription } from '#shared/bus/bus.ts'
 import { untilDone } from '#shared/retry.ts'
 import type { OutboxRecord, Store } from '#shared/store/store.ts'
@@ -46,7 +46,7 @@ export const withinProcess = Object.freeze({
   plausible: null,
   commitLagMs: 0,
   hasResolver: false,
-  codecs,
+  codecs: ownCodecs,
   prepare: () => undefined,
 })
 
