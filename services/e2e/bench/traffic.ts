@@ -39,6 +39,7 @@ export interface TrafficSession {
 }
 
 export interface TrafficListener {
+  /** At the first packet. */
   opened: (session: TrafficSession, timeUs: number) => void
   closed: (session: TrafficSession, timeUs: number) => void
 }
@@ -92,6 +93,7 @@ export class Traffic {
     this.#timeUs += Math.round((2e6 / this.#shape.packetsPerSecond) * this.#uniform())
     if (this.#uniform() < 0.5) this.#slot = this.#below(this.#open.length)
     const session = this.#open[this.#slot]!
+    if (session.sent === 0) this.#listener?.opened(session, this.#timeUs)
     const end = this.#writeFrame(buffer, at, session)
     if (++session.sent === session.packets) {
       this.#listener?.closed(session, this.#timeUs)
@@ -165,7 +167,7 @@ export class Traffic {
     const peer = hostAddress((host + 1 + this.#below(hostCount - 1)) % hostCount)
     const incoming = kind < 0.15
     const least = protocol === 6 ? 7 : 2
-    const session: TrafficSession = {
+    return {
       id: ++this.sessions,
       protocol,
       client: incoming ? remote : hostAddress(host),
@@ -177,8 +179,6 @@ export class Traffic {
       clientSequence: this.#next(),
       serverSequence: this.#next(),
     }
-    this.#listener?.opened(session, this.#timeUs)
-    return session
   }
 
   #takePort(host: number): number {
