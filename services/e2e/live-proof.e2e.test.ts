@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ended, hostAddresses, LabNetwork, waitForOutput, worldAddress } from './lab/network.ts'
-import { brief, fromPort, heldTcp, heldUdp, hostServers, type Program } from './lab/programs.ts'
+import { ended, LabNetwork, waitForOutput } from './lab/network.ts'
+import { hostServers } from './lab/programs.ts'
 import { proclabel, startRecording, startWorld } from './lab/recording.ts'
-import { pollTimes, type Run, readSessions, runProgram, type Scored, score, scoreTable, Truth } from './lab/truth.ts'
+import { createCounter, kinds, Traffic } from './lab/traffic.ts'
+import { pollTimes, readSessions, type Scored, score, scoreTable, Truth } from './lab/truth.ts'
 
 const canMakeNamespaces = process.getuid?.() === 0 && spawnSync('ip', ['netns', 'list']).status === 0
 if (!canMakeNamespaces && process.env.CI === 'true') throw new Error('needs root and iproute2')
@@ -29,69 +30,13 @@ after(async () => {
   if (folder) rmSync(folder, { recursive: true })
 })
 
-/** Addresses that no run has talked to yet, in turns IPv4 and IPv6. */
-let lastAddress = 0
-function freshAddress(): string {
-  lastAddress++
-  return worldAddress(lastAddress % 2 === 0 ? 4 : 6, Math.ceil(lastAddress / 2))
-}
+const nextAddress = createCounter()
 
-/** Runs a program that has an address to itself. */
-async function runAlone(truth: Truth, name: string, program: (address: string) => Program): Promise<void> {
-  const address = freshAddress()
-  await runProgram(network, name, program(address), run => truth.ownsRemote(address, run))
-}
-
-/** The address is shared, so the run's own word on its local port tells whose a session is. */
-async function runShared(truth: Truth, name: string, address: string, program: Program): Promise<void> {
-  const { ports, ...run } = await runProgram(network, name, program, () => {})
-  assert.ok(ports.length > 0, `${name} told no port`)
-  for (const port of ports) truth.ownsLocal(address, port, run)
-}
-
-const heldMs = [250, 600, 1500, 3000]
-const kinds = Object.entries({ ...heldTcp, ...heldUdp })
-
-/** Everybody at once, each for another time, over IPv4 and IPv6, and brief ones between. */
-async function runMixture(truth: Truth, rounds: number): Promise<void> {
-  const everybody = Array.from({ length: rounds }, () => kinds).flat()
-  const held = everybody.map(([name, kind], i) => runAlone(truth, name, at => kind(at, heldMs[i % heldMs.length]!)))
-  for (let round = 0; round < 2 * rounds; round++)
-    for (const [name, kind] of Object.entries(brief)) await runAlone(truth, name, at => kind(at, 0))
-  await Promise.all(held)
-}
-
-/** Different programs on one address and port at the same time: only the local port tells them apart. */
-async function runCrowd(truth: Truth): Promise<void> {
-  const address = worldAddress(4, 200)
-  const crowd = ['curl', 'python', 'node', 'curl', 'python'].map((name, i) =>
-    runShared(truth, `${name}, in a crowd`, address, heldTcp[name]!(address, 400 + 150 * i)),
-  )
-  await Promise.all(crowd)
-}
-
-/** Two programs that have the same local port to the same address, one directly after the other. */
-async function runPortReuse(truth: Truth): Promise<void> {
-  const port = 41_000
-  await runAlone(truth, 'python, then its port', address => fromPort.python(address, 700, port))
-  await runAlone(truth, 'node, on that port', address => fromPort.node(address, 700, port))
-}
-
-/** Servers on the host, and clients out in the world. */
-async function runServers(truth: Truth): Promise<void> {
-  const ports = Object.entries(hostServers).map(([name, server], i) => ({ name, server, port: 8000 + i }))
-  for (const { name, server, port } of ports) {
-    const { command, args } = server(port)
-    const child = network.start('host', command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-    await waitForOutput(child, 'ready')
-    const run: Run = { name, pid: child.pid!, process: path.basename(command) }
-    truth.serves(port, run)
-    const clients = [300, 800, 1400].map(ms =>
-      ended(network.start('world', 'curl', ['-sS', '-o', '/dev/null', `http://${hostAddresses[0]}:${port}/ms=${ms}/`])),
-    )
-    for (const { status } of await Promise.all(clients)) assert.equal(status, 0)
-    child.kill()
-  }
+/** All that the host's programs do, several times over where that is asked for. */
+async function makeTraffic(truth: Truth, rounds: number): Promise<void> {
+  const traffic = new Traffic(network, truth, nextAddress)
+  await traffic.mixture(rounds)
+  await Promise.all([traffic.crowd(), traffic.portReuse(), traffic.servers()])
 }
 
 function assertProof(
@@ -123,8 +68,7 @@ test('record and tcpdump, then label: each session has the program that truly ma
   const [sockets, capture] = [path.join(folder, 'sockets'), path.join(folder, 'capture.pcap')]
   const recording = await startRecording(network, { sockets, capture, hostId: 'desk' })
   await sleep(500)
-  await runMixture(truth, 2)
-  await Promise.all([runCrowd(truth), runPortReuse(truth), runServers(truth)])
+  await makeTraffic(truth, 2)
   await sleep(500)
   await recording.stop()
 
@@ -148,8 +92,7 @@ test('live: each session has the program that truly made it', options, async t =
   const outcome = ended(live)
   await waitForOutput(live, 'labeling the traffic')
   await sleep(500)
-  await runMixture(truth, 1)
-  await Promise.all([runCrowd(truth), runPortReuse(truth), runServers(truth)])
+  await makeTraffic(truth, 1)
   const { status, errors } = await outcome
   assert.equal(status, 0, errors)
   assert.match(errors, /^records \d+ read, 0 skipped$/m)

@@ -3,7 +3,7 @@ import { codecs, type LabeledSession, PacketBatchBuilder, partitionKey, type Top
 import { InProcessBus } from '#shared/bus/in-process.ts'
 import { MemoryStore } from '#shared/store/memory.ts'
 import { type RecordedInput, recordedInputs } from '../../embedded/recording-fixture.ts'
-import { inputTopics, Matcher, withinProcess } from '../../matcher/matcher.ts'
+import { inputTopics, Matcher, type MatcherOptions, withinProcess } from '../../matcher/matcher.ts'
 
 /** Silence after the recording, so that every session in it has ended. */
 const silenceUs = 400_000_000
@@ -33,16 +33,23 @@ export function keepLatest(sessions: Sessions, record: LabeledSession): void {
   if ((sessions.get(record.session_id)?.revision ?? -1) <= record.revision) sessions.set(record.session_id, record)
 }
 
-/** What the embedded mode makes of the inputs. */
-export async function labeledInProcess(inputs: readonly RecordedInput[]): Promise<Sessions> {
+/** What a matcher within this process makes of the inputs; as between processes, names over all hosts are for a resolver to tell. */
+export async function labeledInProcess(
+  inputs: readonly RecordedInput[],
+  {
+    codecs: matcherCodecs = codecs,
+    prepare = withinProcess.prepare,
+  }: Partial<Pick<MatcherOptions, 'codecs' | 'prepare'>> = {},
+): Promise<Sessions> {
   const bus = new InProcessBus()
   const stop = new AbortController()
-  const options = { bus, store: new MemoryStore(), constants: defaultConstants, provisional: true }
-  const matching = new Matcher({ ...options, ...withinProcess }).run(stop.signal)
+  const options = { bus, store: new MemoryStore(), constants: defaultConstants, provisional: true, hasResolver: true }
+  const matcher = new Matcher({ ...withinProcess, ...options, codecs: matcherCodecs, prepare })
+  const matching = matcher.run(stop.signal)
   const sessions: Sessions = new Map()
   const reading = (async () => {
     for await (const batch of bus.subscribe(['labeled-sessions'], 'test', stop.signal)) {
-      for (const { value } of batch.records) keepLatest(sessions, codecs['labeled-sessions'].decode(value!))
+      for (const { value } of batch.records) keepLatest(sessions, matcherCodecs['labeled-sessions'].decode(value!))
       await batch.commit()
     }
   })()

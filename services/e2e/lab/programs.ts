@@ -130,6 +130,12 @@ export const brief: Record<string, ProgramKind> = {
   'refused curl': address => ({ ...curl(`http://${inUrl(address)}:81/`), statuses: [7] }),
 }
 
+/** Asks a server for its answer by a name of its own, at an address that was chosen. */
+export const namedCurl =
+  (name: string): ProgramKind =>
+  (address, ms) =>
+    curl('--resolve', `${name}:443:${inUrl(address)}`, url('https', name, ms))
+
 /** A connection from a local port that was chosen, so that two programs can have it one after the other. */
 export const fromPort = {
   python: (address: string, ms: number, port: number) => python(pythonTcp, address, String(ms / 1000), String(port)),
