@@ -12,7 +12,8 @@ import { JsonLinesWriter } from './json-lines-writer.ts'
 import { linkTypeText } from './link-type-text.ts'
 import { type MatchFlags, matchConstants, matchOptions } from './match-options.ts'
 import { Progress } from './progress.ts'
-import { count, Summary, summaryRow } from './summary.ts'
+import { Summary, summaryRow } from './summary.ts'
+import { count } from './text-table.ts'
 
 /** Clocks may differ by this much before capture and log are said not to overlap. */
 const clockSlackUs = 60_000_000

@@ -9,7 +9,8 @@ import { runLive } from '../embedded/live.ts'
 import { JsonLinesWriter } from './json-lines-writer.ts'
 import { type MatchFlags, matchConstants, matchOptions } from './match-options.ts'
 import { stopSignal } from './stop-signal.ts'
-import { count, Summary, type SummaryRow, summaryRow } from './summary.ts'
+import { Summary, type SummaryRow, summaryRow } from './summary.ts'
+import { count } from './text-table.ts'
 import { wholeNumber } from './whole-number.ts'
 
 interface LiveFlags extends MatchFlags {

@@ -32,6 +32,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   record: async () => (await import('./record.ts')).recordCommand(),
   live: async () => (await import('./live.ts')).liveCommand(),
   report: async () => (await import('./report.ts')).reportCommand(),
+  score: async () => (await import('./score.ts')).scoreCommand(),
   agent: async () => (await import('./agent.ts')).agentCommand(),
   capture: async () => (await import('./capture.ts')).captureCommand(),
   matcher: async () => (await import('./matcher.ts')).matcherCommand(),

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import process from 'node:process'
 import type { SourceStatistics } from '../capture/packet-source.ts'
-import { count } from './summary.ts'
+import { count } from './text-table.ts'
 
 const redrawMs = 200
 const barWidth = 30

@@ -1,10 +1,8 @@
 import process from 'node:process'
 import { Command } from 'commander'
-import type { LabeledSession } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import { exitCodes } from '#shared/exit-codes.ts'
-import { type Line, splitLines } from '../agent/lines.ts'
-import { MAX_LINE_BYTES, openLog } from '../agent/socket-log.ts'
+import { readSessions } from './read-json-lines.ts'
 import { Summary, type SummaryRow, summaryRow } from './summary.ts'
 
 export const reportCommand = (): Command =>
@@ -15,9 +13,7 @@ export const reportCommand = (): Command =>
       const summary = new Summary()
       const latest = new Map<string, { revision: number; row: SummaryRow }>()
       let bad = 0
-      for await (const { text } of lines(file)) {
-        if (text === '') continue
-        const session = parse(text ?? '')
+      for await (const session of readSessions(file)) {
         if (session === null) bad++
         else if ((latest.get(session.session_id)?.revision ?? -1) <= session.revision)
           latest.set(session.session_id, { revision: session.revision, row: summaryRow(session) })
@@ -34,21 +30,3 @@ export const reportCommand = (): Command =>
         process.exitCode = exitCodes.damagedInput
       }
     })
-
-async function* lines(file: string): AsyncGenerator<Line> {
-  try {
-    yield* splitLines(file === '-' ? process.stdin : await openLog(file), MAX_LINE_BYTES)
-  } catch (error) {
-    throw new InputError('PROCLABEL_INPUT', `cannot read ${file}: ${(error as Error).message}`, error)
-  }
-}
-
-/** Null for a line that is no labeled session. */
-function parse(line: string): LabeledSession | null {
-  try {
-    const session = JSON.parse(line)
-    return typeof session?.session_id === 'string' && typeof session.revision === 'number' ? session : null
-  } catch {
-    return null
-  }
-}

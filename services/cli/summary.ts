@@ -1,4 +1,5 @@
 import type { LabeledSession } from '#schemas'
+import { count, percent, table } from './text-table.ts'
 
 /** What the report needs of a session. */
 export type SummaryRow = Pick<
@@ -158,21 +159,3 @@ const protocolName = (proto: string): string => (/^\d/.test(proto) ? (numbered[p
 /** Largest first; equal ones by name, so that the same sessions give the same report. */
 const sorted = <T>(map: Map<string, T>, size: (value: T) => number): [string, T][] =>
   [...map].sort((a, b) => size(b[1]) - size(a[1]) || (a[0] < b[0] ? -1 : 1))
-
-export const count = (n: number): string => n.toLocaleString('en-US')
-
-const percent = (part: number, whole: number): string => (whole === 0 ? '-' : `${((100 * part) / whole).toFixed(2)} %`)
-
-/** Columns aligned: text to the left, numbers to the right. */
-function table(head: string[], rows: string[][]): string {
-  const widths = head.map((title, i) => Math.max(title.length, ...rows.map(row => row[i]!.length)))
-  const isNumber = head.map((_, i) => rows.some(row => /^[\d,]+$|%$/.test(row[i]!)))
-  return [head, ...rows]
-    .map(row =>
-      row
-        .map((cell, i) => (isNumber[i] ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
-}

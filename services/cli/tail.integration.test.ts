@@ -16,8 +16,8 @@ import { noMetrics } from '#shared/metrics.ts'
 import { Registry } from '#shared/registry.ts'
 import { RegistryCodecs } from '#shared/registry-codecs.ts'
 import { registryMetrics } from '#shared/service-metrics.ts'
+import { sessionOf } from '#shared/session-fixture.ts'
 import { type Stack, startStack } from '../e2e/stack/stack.ts'
-import { sessionOf } from '../export/session-fixture.ts'
 
 const command = fileURLToPath(new URL('main.ts', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'proclabel-tail-'))

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { sessionOf } from '../export/session-fixture.ts'
+import { sessionOf } from '#shared/session-fixture.ts'
 import { matchesFilter, type SessionFilter } from './tail.ts'
 
 const labeled = sessionOf({ host_id: 'h1', state: 'closed', stage: 'A' })

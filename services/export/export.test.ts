@@ -9,9 +9,9 @@ import { InProcessBus } from '#shared/bus/in-process.ts'
 import { Health } from '#shared/health.ts'
 import { createLog } from '#shared/log.ts'
 import { noMetrics } from '#shared/metrics.ts'
+import { recordOf, sessionOf } from '#shared/session-fixture.ts'
 import { JsonLinesFolder } from './json-lines-folder.ts'
 import { runExportService } from './main.ts'
-import { recordOf, sessionOf } from './session-fixture.ts'
 
 function temporary(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'proclabel-export-'))

@@ -1,5 +1,5 @@
 import { codecs, type LabeledSession, partitionKey } from '#schemas'
-import type { BusRecord } from '#shared/bus/bus.ts'
+import type { BusRecord } from './bus/bus.ts'
 
 /** A labeled session with these members; the others have some value. */
 export const sessionOf = (members: Partial<LabeledSession> = {}): LabeledSession => ({
