@@ -29,10 +29,17 @@
         ["OS=='linux'", {
           "sources": [
             "src/linux/diag_messages.cc",
+            "src/linux/linux_events.cc",
             "src/linux/linux_source.cc",
+            "src/linux/perf_ring.cc",
+            "src/linux/perf_tap.cc",
             "src/linux/proc_text.cc",
+            "src/linux/process_book.cc",
+            "src/linux/process_identity.cc",
             "src/linux/process_table.cc",
-            "src/linux/sock_diag.cc"
+            "src/linux/sock_diag.cc",
+            "src/linux/socket_tracker.cc",
+            "src/linux/trace_format.cc"
           ]
         }]
       ]

@@ -5,6 +5,11 @@
 export interface NativeAddon {
   /** Throws an Error with the system's `code` (EPERM, ENOENT…) where the socket table cannot be read. */
   openSocketSource: () => NativeSocketSource
+  /**
+   * `mechanism` is one of the system's (Linux: ebpf, tracepoint), with so much room for events not yet read. Throws as
+   * openSocketSource does.
+   */
+  openEventSource: (mechanism: string, bufferBytes: number) => NativeEventSource
   /** `keepUnmonitored`: packets that concern no monitored host are reported too, as host 0. */
   openCapture: (keepUnmonitored: boolean) => NativeCapture
 }
@@ -60,6 +65,43 @@ export interface NativeProcess {
   parentPid: number | null
   services: string[]
   containerId: string | null
+}
+
+/** One reader of what the system tells about sockets and processes; not to be shared between threads. */
+export interface NativeEventSource {
+  /** Whether every connect, accept, close and UDP send is told. */
+  complete: () => boolean
+  /** What happened since the reading before. Throws as openSocketSource does. */
+  read: () => NativeEventBatch
+  /** Gives the handles back at once; read throws from then on. */
+  close: () => void
+}
+
+export interface NativeEventBatch {
+  /** Every event up to here is in this batch or an earlier one: wall clock since the epoch, microseconds. */
+  untilUs: number
+  /** Events that the system dropped because nobody fetched them in time. */
+  lost: number
+  /** In order of time; null when there are none. */
+  events: NativeEvents | null
+}
+
+/** Events in columns: row i of each. */
+export interface NativeEvents {
+  count: number
+  /** Wall clock since the epoch, microseconds. */
+  timeUs: Float64Array
+  /** 32 bytes a row: local and remote address, IPv4 as v4-mapped; without meaning in process events, as ports are. */
+  address: Uint8Array
+  /** Two a row: local and remote port. */
+  port: Uint16Array
+  /** Place in the enum EventKind of socket-event.avsc. */
+  kind: Uint8Array
+  /** Bit 0: has a remote end; bit 1: udp. */
+  flags: Uint8Array
+  /** Place in `processes`; -1 while not known. */
+  process: Int32Array
+  processes: NativeProcess[]
 }
 
 /**

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "event_source.hh"
 #include "packet/capture.hh"
 #include "socket_source.hh"
 
@@ -132,6 +133,87 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
   void close(const Napi::CallbackInfo&) { source_.reset(); }
 
   std::unique_ptr<proclabel::SocketSource> source_;
+};
+
+Napi::Object to_events(Napi::Env env, const std::vector<proclabel::SocketEvent>& events) {
+  const size_t count = events.size();
+  auto time_us = Napi::Float64Array::New(env, count);
+  auto address = Napi::Uint8Array::New(env, count * 32);
+  auto port = Napi::Uint16Array::New(env, count * 2);
+  auto kind = Napi::Uint8Array::New(env, count);
+  auto flags = Napi::Uint8Array::New(env, count);
+  auto process = Napi::Int32Array::New(env, count);
+  std::unordered_map<const Process*, uint32_t> places;
+  Napi::Array processes = Napi::Array::New(env);
+  for (size_t i = 0; i < count; i++) {
+    const proclabel::SocketEvent& event = events[i];
+    time_us[i] = static_cast<double>(event.time_us);
+    std::copy(event.local.begin(), event.local.end(), address.Data() + i * 32);
+    std::copy(event.remote.begin(), event.remote.end(), address.Data() + i * 32 + 16);
+    port[i * 2] = event.local_port;
+    port[i * 2 + 1] = event.remote_port;
+    kind[i] = static_cast<uint8_t>(event.kind);
+    flags[i] = (event.has_remote ? 1 : 0) | (event.protocol == proclabel::Protocol::udp ? 2 : 0);
+    process[i] = -1;
+    if (event.process == nullptr) continue;
+    const auto [place, is_new] = places.try_emplace(event.process.get(), places.size());
+    if (is_new) processes.Set(place->second, to_process(env, *event.process));
+    process[i] = static_cast<int32_t>(place->second);
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("count", static_cast<double>(count));
+  object.Set("timeUs", time_us);
+  object.Set("address", address);
+  object.Set("port", port);
+  object.Set("kind", kind);
+  object.Set("flags", flags);
+  object.Set("process", process);
+  object.Set("processes", processes);
+  return object;
+}
+
+class EventSource : public Napi::ObjectWrap<EventSource> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "NativeEventSource",
+                       {InstanceMethod<&EventSource::complete>("complete"), InstanceMethod<&EventSource::read>("read"),
+                        InstanceMethod<&EventSource::close>("close")});
+  }
+
+  explicit EventSource(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EventSource>(info) {
+    try {
+      source_ = proclabel::open_event_source(info[0].As<Napi::String>(), info[1].As<Napi::Number>().Int64Value());
+    } catch (const proclabel::SourceError& error) {
+      throw to_error(info.Env(), error);
+    }
+  }
+
+ private:
+  Napi::Value complete(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), opened(info).complete()); }
+
+  Napi::Value read(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    proclabel::EventSource& source = opened(info);
+    try {
+      const proclabel::EventBatch& batch = source.read();
+      Napi::Object object = Napi::Object::New(env);
+      object.Set("untilUs", static_cast<double>(batch.until_us));
+      object.Set("lost", static_cast<double>(batch.lost));
+      object.Set("events", batch.events.empty() ? env.Null() : Napi::Value(to_events(env, batch.events)));
+      return object;
+    } catch (const proclabel::SourceError& error) {
+      throw to_error(env, error);
+    }
+  }
+
+  void close(const Napi::CallbackInfo&) { source_.reset(); }
+
+  proclabel::EventSource& opened(const Napi::CallbackInfo& info) {
+    if (source_ == nullptr) throw Napi::Error::New(info.Env(), "the event source is closed");
+    return *source_;
+  }
+
+  std::unique_ptr<proclabel::EventSource> source_;
 };
 
 /** The elements of a typed array, without a copy; valid until the call into C++ returns. */
@@ -278,6 +360,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("openSocketSource", Napi::Function::New(env, [socket_source](const Napi::CallbackInfo&) {
                 return socket_source->New({});
               }, "openSocketSource"));
+  const auto event_source = std::make_shared<Napi::FunctionReference>(Napi::Persistent(EventSource::define(env)));
+  exports.Set("openEventSource", Napi::Function::New(env, [event_source](const Napi::CallbackInfo& info) {
+                return event_source->New({info[0], info[1]});
+              }, "openEventSource"));
   const auto capture = std::make_shared<Napi::FunctionReference>(Napi::Persistent(Capture::define(env)));
   exports.Set("openCapture", Napi::Function::New(env, [capture](const Napi::CallbackInfo& info) {
                 return capture->New({info[0]});

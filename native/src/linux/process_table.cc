@@ -7,13 +7,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <climits>
 #include <cstdio>
 #include <cstring>
 #include <utility>
 
-#include "linux/clock.hh"
 #include "linux/proc_text.hh"
+#include "linux/process_identity.hh"
 #include "linux/system_error.hh"
 
 namespace proclabel {
@@ -30,22 +29,6 @@ class Folder {
   const int fd;
 };
 
-std::string read_link(int folder, const char* name) {
-  char target[PATH_MAX];
-  const ssize_t length = readlinkat(folder, name, target, sizeof target);
-  return std::string(target, length < 0 ? 0 : length);
-}
-
-/** The beginning of a small file of /proc; empty when it cannot be read. */
-std::string read_text(int folder, const char* name) {
-  const int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return {};
-  char text[8192];
-  const ssize_t length = read(fd, text, sizeof text);
-  close(fd);
-  return std::string(text, length < 0 ? 0 : length);
-}
-
 /** The number that a name of /proc or /proc/PID/fd is; -1 for any other name. */
 int to_number(const char* name) {
   int number = -1;
@@ -58,8 +41,6 @@ int to_number(const char* name) {
 
 ProcessTable::ProcessTable() : proc_(opendir("/proc")) {
   if (proc_ == nullptr) throw system_error("cannot read /proc", errno);
-  boot_us_ = clock_us(CLOCK_REALTIME) - clock_us(CLOCK_BOOTTIME);
-  us_per_tick_ = 1'000'000 / sysconf(_SC_CLK_TCK);
   struct stat self;
   size_is_count_ = stat("/proc/self/fd", &self) == 0 && self.st_size > 0;
 }
@@ -156,7 +137,7 @@ void ProcessTable::read_process(int pid, Entry& entry, const LiveSockets* live) 
   }
   const bool holds_sockets =
       std::any_of(fresh_.begin(), fresh_.end(), [](const Descriptor& descriptor) { return descriptor.inode != 0; });
-  auto identity = holds_sockets ? read_identity(pid, process.fd) : nullptr;
+  std::shared_ptr<const Process> identity = holds_sockets ? proclabel::read_process(pid, process.fd) : nullptr;
   if (identity != nullptr && entry.process != nullptr && *identity == *entry.process) identity = entry.process;
   take_fresh(entry, std::move(identity));
 }
@@ -196,22 +177,6 @@ void ProcessTable::take_fresh(Entry& entry, std::shared_ptr<const Process> proce
   for (const uint32_t inode : gone) {
     if (!kept.contains(inode)) remove_owner(inode, entry.process);
   }
-}
-
-std::shared_ptr<const Process> ProcessTable::read_identity(int pid, int folder) {
-  const std::string stat_text = read_text(folder, "stat");
-  const auto stat = parse_stat(stat_text);
-  if (!stat) return nullptr;  // It ended meanwhile.
-  auto process = std::make_shared<Process>();
-  process->pid = pid;
-  process->parent_pid = stat->parent_pid;
-  process->start_us = boot_us_ + static_cast<int64_t>(stat->start_ticks) * us_per_tick_;
-  process->path = executable_path(read_link(folder, "exe"));
-  process->name = process->path.empty() ? stat->command : base_name(process->path);
-  const std::string cgroup = read_text(folder, "cgroup");
-  process->container_id = container_id(cgroup);
-  if (const auto unit = systemd_unit(cgroup); !unit.empty()) process->services.emplace_back(unit);
-  return process;
 }
 
 void ProcessTable::add_owner(uint32_t inode, const std::shared_ptr<const Process>& process) {

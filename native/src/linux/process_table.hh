@@ -71,16 +71,12 @@ class ProcessTable {
 
   /** `live` null: every descriptor is read. */
   void read_process(int pid, Entry& entry, const LiveSockets* live);
-  std::shared_ptr<const Process> read_identity(int pid, int folder);
   void take_fresh(Entry& entry, std::shared_ptr<const Process> process);
   void add_owner(uint32_t inode, const std::shared_ptr<const Process>& process);
   void remove_owner(uint32_t inode, const std::shared_ptr<const Process>& process);
   void remove_owner_of_all(const Entry& entry);
 
   DIR* proc_;
-  /** Wall clock at boot, µs; taken once, so that a process's start time is the same at every reading. */
-  int64_t boot_us_;
-  int64_t us_per_tick_;
   bool size_is_count_;
   uint32_t pass_ = 0;
   int turn_ = 0;
