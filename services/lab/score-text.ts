@@ -19,10 +19,10 @@ const row = (title: string, { sessions, labeled, right }: Tally): string[] => [
   share(right, labeled),
 ]
 
-/** Rows of judged sessions by a class, the classes in order of their name. */
+/** Rows of judged sessions by a class, the largest first. */
 function rowsBy(judged: readonly Judged[], classOf: (one: Judged) => string): string[][] {
-  const classes = Map.groupBy(judged, classOf)
-  return [...classes].sort(([a], [b]) => (a < b ? -1 : 1)).map(([title, list]) => row(title, tally(list)))
+  const classes = [...Map.groupBy(judged, classOf)]
+  return classes.sort((a, b) => b[1].length - a[1].length).map(([title, list]) => row(title, tally(list)))
 }
 
 /** The score as text. */
