@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import os from 'node:os'
 import type { Topic, TopicRecord } from '#schemas'
+import { EventMessages } from './event-messages.ts'
+import type { EventSource } from './event-source.ts'
 import { HostRecorder } from './host-record.ts'
 import { SnapshotBuilder } from './snapshots.ts'
 import type { SocketSource } from './socket-source.ts'
@@ -19,6 +21,8 @@ export type PublishAgentRecord = <T extends AgentTopic>(
 
 export interface AgentOptions {
   source: SocketSource
+  /** Tells what polls are too slow for; without it polls are all there is. */
+  events?: EventSource | null | undefined
   publish: PublishAgentRecord
   /** Ends the run: what was read is published, then runAgent resolves. */
   signal: AbortSignal
@@ -40,6 +44,10 @@ export interface AgentStatistics {
   droppedMessages: number
   /** Sockets in the table at the last poll. */
   sockets: number
+  /** Events of sockets and processes. */
+  events: number
+  /** Events that the system dropped: the agent did not fetch them in time. */
+  lostEvents: number
 }
 
 export const DEFAULT_POLL_PERIOD_MS = 50
@@ -49,11 +57,11 @@ const MESSAGE_PERIOD_MS = 1000
 const MAX_WAITING_RECORDS = 64
 
 /**
- * Polls the source until `signal` aborts and publishes hosts and socket-snapshots. Rejects when a poll or a publish fails.
- * Closes the source in any case.
+ * Polls the source, and reads the events, until `signal` aborts; publishes hosts, socket-snapshots and socket-events. Rejects
+ * when a poll or a publish fails. Closes the sources in any case.
  */
 export async function runAgent(options: AgentOptions): Promise<AgentStatistics> {
-  const { source, signal } = options
+  const { source, events = null, signal } = options
   const hostId = options.hostId ?? os.hostname()
   const pollPeriodMs = options.pollPeriodMs ?? DEFAULT_POLL_PERIOD_MS
   const messagesPerKeyframe = Math.max(
@@ -62,20 +70,42 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
   )
   const snapshots = new SnapshotBuilder(hostId, randomUUID(), messagesPerKeyframe)
   const host = new HostRecorder(hostId, source.os, pollPeriodMs)
-  const statistics: AgentStatistics = { polls: 0, missedPolls: 0, messages: 0, droppedMessages: 0, sockets: 0 }
+  const eventMessages = events && new EventMessages(hostId, randomUUID(), events)
+  const statistics: AgentStatistics = {
+    polls: 0,
+    missedPolls: 0,
+    messages: 0,
+    droppedMessages: 0,
+    sockets: 0,
+    events: 0,
+    lostEvents: 0,
+  }
   const outgoing = new Outgoing(options.publish, topic => {
-    if (topic !== 'socket-snapshots') return
+    if (topic === 'hosts') return
     statistics.droppedMessages++
-    snapshots.restart()
+    if (topic === 'socket-snapshots') snapshots.restart()
+    else eventMessages?.restart()
   })
 
   const tellHost = () => {
     const record = host.next(Date.now() * 1000)
     if (record !== null) outgoing.send('hosts', record)
   }
+  const readEvents = () => {
+    if (!events || !eventMessages) return
+    const reading = events.read()
+    eventMessages.add(reading)
+    statistics.events += reading.events.length
+    statistics.lostEvents += reading.lost
+  }
   const tellSnapshots = () => {
-    statistics.messages++
-    outgoing.send('socket-snapshots', snapshots.take())
+    const message = snapshots.take()
+    // Whoever begins to read here, as in the log of a new day, gets to know all processes.
+    if (message.polls[0]?.kind === 'keyframe') eventMessages?.restart()
+    const told = eventMessages?.take() ?? []
+    statistics.messages += 1 + told.length
+    outgoing.send('socket-snapshots', message)
+    for (const record of told) outgoing.send('socket-events', record)
     options.onProgress?.(statistics)
   }
 
@@ -85,6 +115,7 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
     const startMs = performance.now()
     for (let slot = 0; !signal.aborted; ) {
       outgoing.throwIfFailed()
+      readEvents()
       const reading = source.poll()
       snapshots.add(reading)
       statistics.polls++
@@ -101,11 +132,13 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
       slot = next
       await sleep(startMs + slot * pollPeriodMs - performance.now())
     }
+    readEvents()
     if (snapshots.waitingSinceUs !== null) tellSnapshots()
     await outgoing.drained()
     return statistics
   } finally {
     source.close()
+    events?.close()
   }
 }
 

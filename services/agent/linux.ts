@@ -46,7 +46,8 @@ export function openLinuxSource(): SocketSource {
   }
 }
 
-function guard<T>(call: () => T): T {
+/** The addon's errors as ours. */
+export function guard<T>(call: () => T): T {
   try {
     return call()
   } catch (cause) {
@@ -93,7 +94,7 @@ function toSockets(columns: NativeSockets): Pick<SocketReading, 'opened' | 'proc
   return { opened, processes }
 }
 
-function toProcess(native: NativeProcess): Process {
+export function toProcess(native: NativeProcess): Process {
   return {
     pid: native.pid,
     start_us: native.startUs,

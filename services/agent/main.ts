@@ -7,11 +7,14 @@ import { Outgoing, type OutgoingStatistics } from '#shared/outgoing.ts'
 import { agentMetrics, producerMetrics } from '#shared/service-metrics.ts'
 import { Spool } from '#shared/spool.ts'
 import { type AgentStatistics, type AgentTopic, runAgent } from './agent.ts'
+import type { OpenedEvents } from './event-source.ts'
 import type { SocketSource } from './socket-source.ts'
 
 export interface AgentServiceOptions {
   bus: Pick<Bus, 'publish'>
   source: SocketSource
+  /** Kernel events; polls alone where there are none. */
+  events?: OpenedEvents | undefined
   hostId: string
   pollPeriodMs: number
   /** Where records wait while the bus is away; the oldest are dropped when there are more bytes than that. */
@@ -50,12 +53,18 @@ export async function runAgentService(
     const encode = codecs[topic].encode as (record: TopicRecord<T>) => Buffer
     return outgoing.send(topic, partitionKey(record.host_id), encode(record))
   }
-  let missedPolls = 0
+  const events = options.events?.source ?? null
+  let before = { missedPolls: 0, events: 0, lostEvents: 0 }
   const onProgress = (statistics: Readonly<AgentStatistics>) => {
+    const { missedPolls, events, lostEvents } = statistics
     metrics.sockets.set(statistics.sockets)
-    metrics.missedPolls.add(statistics.missedPolls - missedPolls)
-    missedPolls = statistics.missedPolls
+    metrics.missedPolls.add(missedPolls - before.missedPolls)
+    metrics.events.add(events - before.events)
+    metrics.lostEvents.add(lostEvents - before.lostEvents)
+    if (lostEvents > before.lostEvents) log.warn({ lost: lostEvents - before.lostEvents }, 'kernel events were lost')
+    before = { missedPolls, events, lostEvents }
   }
+  metrics.mechanism.set(1, { mechanism: events?.mechanism ?? 'poll' })
   const measured: SocketSource = {
     os: source.os,
     restriction: source.restriction,
@@ -68,12 +77,14 @@ export async function runAgentService(
     close: () => source.close(),
   }
   if (source.restriction) log.warn({ restriction: source.restriction }, 'not all owners can be seen')
-  log.info({ host_id: hostId, poll_period_ms: options.pollPeriodMs }, 'polling sockets')
+  for (const refusal of options.events?.refusals ?? []) log.warn({ refusal }, 'no kernel events this way')
+  const mechanism = events?.mechanism ?? 'poll'
+  log.info({ host_id: hostId, poll_period_ms: options.pollPeriodMs, mechanism }, 'polling sockets')
   polling.ready()
   polling.waiting(true)
   try {
     const { pollPeriodMs } = options
-    const agent = await runAgent({ source: measured, publish, signal, hostId, pollPeriodMs, onProgress })
+    const agent = await runAgent({ source: measured, events, publish, signal, hostId, pollPeriodMs, onProgress })
     return { agent, outgoing: outgoing.statistics }
   } finally {
     polling.waiting(false)

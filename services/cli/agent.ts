@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { Command } from 'commander'
 import { openLinuxSource } from '../agent/linux.ts'
+import { openLinuxEvents } from '../agent/linux-events.ts'
 import { runAgentService } from '../agent/main.ts'
 import { mebibyte, type ProducerFlags, producerOptions, runService, spoolFolder } from './run-service.ts'
 import { wholeNumber } from './whole-number.ts'
@@ -21,6 +22,7 @@ export const agentCommand = (): Command =>
       const { agent, outgoing } = await runAgentService({
         ...parts,
         source: openLinuxSource(),
+        events: openLinuxEvents(),
         hostId: flags.host,
         pollPeriodMs: flags.period,
         spool: { folder: flags.spool ?? spoolFolder('agent'), maxBytes: flags.spoolSize * mebibyte },

@@ -3,6 +3,7 @@ import process from 'node:process'
 import { Command } from 'commander'
 import type { LabeledSession } from '#schemas'
 import { openLinuxSource } from '../agent/linux.ts'
+import { openLinuxEvents } from '../agent/linux-events.ts'
 import { openInterface } from '../capture/cap-source.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
 import { runLive } from '../embedded/live.ts'
@@ -44,7 +45,9 @@ export const liveCommand = (): Command =>
     const writer = flags.out ? new JsonLinesWriter(flags.out) : null
     const source = openLinuxSource()
     const say = (line: string) => process.stderr.write(`${line}\n`)
+    const { source: events, refusals } = openLinuxEvents()
     if (source.restriction) say(source.restriction)
+    for (const refusal of refusals) say(`no kernel events by ${refusal}`)
     say(`labeling the traffic of ${flags.interface}; Ctrl-C ends it`)
     const isShown = process.stderr.isTTY && !(flags.out === '-' && process.stdout.isTTY)
     const view = new LiveView(isShown ? { title: flags.interface, packets } : null)
@@ -53,7 +56,8 @@ export const liveCommand = (): Command =>
       return writer?.write(session)
     }
     try {
-      await runLive({ packets, source, constants, hostId: flags.host, sink, signal: stopSignal(flags.duration) })
+      const signal = stopSignal(flags.duration)
+      await runLive({ packets, source, events, constants, hostId: flags.host, sink, signal })
     } finally {
       view.close()
       await packets.close()

@@ -1,6 +1,7 @@
 import process from 'node:process'
 import { Command, Option } from 'commander'
 import { openLinuxSource } from '../agent/linux.ts'
+import { openLinuxEvents } from '../agent/linux-events.ts'
 import { type LogFormat, record } from '../agent/record.ts'
 import { stopSignal } from './stop-signal.ts'
 import { wholeNumber } from './whole-number.ts'
@@ -27,16 +28,23 @@ export const recordCommand = (): Command =>
     .option('--duration <s>', 'stop by itself after so many seconds', wholeNumber(1, 31_536_000))
     .action(async ({ out, format, host, period, duration }: RecordFlags) => {
       const source = openLinuxSource()
+      const events = openLinuxEvents()
       const say = (line: string) => process.stderr.write(`${line}\n`)
       if (source.restriction) say(source.restriction)
-      say(`recording the sockets of ${host ?? 'this machine'} every ${period} ms to ${out}; Ctrl-C ends it`)
-      const { polls, messages, missedPolls } = await record({
+      for (const refusal of events.refusals) say(`no kernel events by ${refusal}`)
+      const how = events.source ? ` and by ${events.source.mechanism} events` : ''
+      say(`recording the sockets of ${host ?? 'this machine'} every ${period} ms${how} to ${out}; Ctrl-C ends it`)
+      const statistics = await record({
         source,
+        events: events.source,
         out,
         format,
         hostId: host,
         pollPeriodMs: period,
         signal: stopSignal(duration),
       })
-      say(`${polls} polls in ${messages} messages, ${missedPolls} polls missed`)
+      const { polls, messages, missedPolls, lostEvents } = statistics
+      say(
+        `${polls} polls and ${statistics.events} events in ${messages} messages, ${missedPolls} polls missed, ${lostEvents} events lost`,
+      )
     })

@@ -5,6 +5,7 @@ import { codecs, type Host, type LabeledSession, partitionKey, type TopicRecord 
 import { InProcessBus } from '#shared/bus/in-process.ts'
 import { MemoryStore } from '#shared/store/memory.ts'
 import { type AgentTopic, runAgent } from '../agent/agent.ts'
+import type { EventSource } from '../agent/event-source.ts'
 import type { SocketSource } from '../agent/socket-source.ts'
 import { createCapture } from '../capture/create-capture.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
@@ -17,6 +18,8 @@ const tickMs = 1000
 export interface LiveOptions {
   packets: PacketSource
   source: SocketSource
+  /** Kernel events; polls alone without. */
+  events?: EventSource | null
   constants: MatchConstants
   hostId: string
   sink: (session: LabeledSession) => Promise<void> | void
@@ -25,7 +28,8 @@ export interface LiveOptions {
 }
 
 /** Agent, capture, matcher and export in this process, on this machine's own traffic. */
-export async function runLive({ packets, source, constants, hostId, sink, signal }: LiveOptions): Promise<void> {
+export async function runLive(options: LiveOptions): Promise<void> {
+  const { packets, source, events, constants, hostId, sink, signal } = options
   const bus = new InProcessBus()
   const directory = new HostDirectory()
   const matcher = new Matcher({ bus, store: new MemoryStore(), constants, provisional: true, ...withinProcess })
@@ -48,7 +52,7 @@ export async function runLive({ packets, source, constants, hostId, sink, signal
     publisher.publish(capture.tick(Date.now() * 1000)).catch(() => {})
   }, tickMs)
   try {
-    await Promise.all([readPackets(), runAgent({ source, publish: publishAgent, signal, hostId })])
+    await Promise.all([readPackets(), runAgent({ source, events, publish: publishAgent, signal, hostId })])
     await bus.drained()
     await matcher.end()
     await matcher.finish()

@@ -106,6 +106,16 @@ export const agentMetrics = (metrics: Metrics) => ({
   }),
   missedPolls: metrics.counter({ name: 'agent_missed_polls_total', help: 'Polls that came too late to be made' }),
   sockets: metrics.gauge({ name: 'agent_sockets', help: 'Sockets in the last poll' }),
+  events: metrics.counter({ name: 'agent_socket_events_total', help: 'Events of sockets and processes' }),
+  lostEvents: metrics.counter({
+    name: 'agent_socket_events_lost_total',
+    help: 'Events that the system dropped because they were not fetched in time',
+  }),
+  mechanism: metrics.gauge({
+    name: 'agent_mechanism',
+    help: '1 for the way by which sockets are seen beside polls; poll where there is none',
+    labels: { mechanism: ['ebpf', 'tracepoint', 'etw', 'poll'] },
+  }),
 })
 
 export type MatcherMetrics = ReturnType<typeof matcherMetrics>
