@@ -167,9 +167,11 @@ export class Matcher {
       const { version } = await untilDone(this.#signal, () => store.load(mark))
       if (version === '0') {
         const write = { expectedVersion: version, put: new Map([['mark', Buffer.of(1)]]), outbox: [] }
-        await subscription.seek(number, 'earliest')
-        await untilDone(this.#signal, () => store.save(mark, write))
-        this.#partitions.set(number, { ...partition, isRebuilt: true })
+        // Not marked before the group begins there: whoever gets the partition next would take the rest as read.
+        if (await subscription.seek(number, 'earliest')) {
+          await untilDone(this.#signal, () => store.save(mark, write))
+          this.#partitions.set(number, { ...partition, isRebuilt: true })
+        }
         return null
       }
     }

@@ -40,10 +40,11 @@ export interface PartitionListener {
 /** Batches until it is aborted; then, or when the reader leaves the loop, the subscription is over. Read it once. */
 export interface Subscription extends AsyncIterable<Batch> {
   /**
-   * Reads a partition again: from what was committed, or from the earliest record that the bus still holds. Commits of
-   * batches handed out before do nothing.
+   * Reads a partition again: from what was committed, or from the earliest record that the bus still holds, and then for the
+   * whole group: whoever gets the partition next begins there, too. Commits of batches handed out before do nothing. False
+   * when the partition was taken away before that was so.
    */
-  seek: (partition: number, to: 'committed' | 'earliest') => Promise<void>
+  seek: (partition: number, to: 'committed' | 'earliest') => Promise<boolean>
   /** Hands out no batch of the partition until `resume`; the others go on. */
   pause: (partition: number) => void
   resume: (partition: number) => void

@@ -70,8 +70,10 @@ class Reader implements Subscription {
     signal.addEventListener('abort', this.#end, { once: true })
   }
 
-  async seek(): Promise<void> {
-    if (this.#group.readers[0] === this) this.#group.rewind()
+  async seek(): Promise<boolean> {
+    const isReader = this.#group.readers[0] === this
+    if (isReader) this.#group.rewind()
+    return isReader
   }
 
   pause(): void {

@@ -149,3 +149,31 @@ test('a reader that works longer than the session lasts stays a member, and may 
   }
   await bus.close()
 })
+
+test('who gets a partition after another sought its earliest record begins there, though nothing was committed since', async () => {
+  const { bus, topics, group } = await world(2)
+  const stopped = new AbortController()
+  const texts = ({ records }: Batch) => records.map(({ topic, value }) => `${topics.indexOf(topic)} ${value}`)
+  for (const topic of topics) await bus.publish(topic, [textRecord('k', 'old')])
+  let seen: string[] = []
+  for await (const batch of bus.subscribe(topics, group, stopped.signal)) {
+    seen.push(...texts(batch))
+    await batch.commit()
+    if (seen.length === 2) break
+  }
+  await bus.publish(topics[0]!, [textRecord('k', 'new')])
+  const batches = bus.subscribe(topics, group, stopped.signal)
+  for await (const batch of batches) {
+    assert.deepEqual(texts(batch), ['0 new'])
+    assert.equal(await batches.seek(batch.partition, 'earliest'), true)
+    break
+  }
+  seen = []
+  for await (const batch of bus.subscribe(topics, group, stopped.signal)) {
+    seen.push(...texts(batch))
+    if (seen.length === 3) break
+  }
+  assert.deepEqual(seen.sort(), ['0 new', '0 old', '1 old'])
+  assert.equal(await batches.seek(0, 'earliest'), false)
+  await bus.close()
+})

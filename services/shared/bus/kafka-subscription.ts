@@ -130,13 +130,13 @@ export class KafkaSubscription implements Subscription {
     }
   }
 
-  async seek(partition: number, to: 'committed' | 'earliest'): Promise<void> {
+  async seek(partition: number, to: 'committed' | 'earliest'): Promise<boolean> {
     const assigned = this.#partitions.get(partition)
-    if (!assigned || !this.#isRunning) return
+    if (!assigned || !this.#isRunning) return false
     const { strands } = assigned.merged
     const offsets =
       to === 'committed' ? strands.map(strand => strand.committed) : await this.#earliest(partition, strands)
-    if (this.#partitions.get(partition) !== assigned || !this.#isRunning) return
+    if (this.#partitions.get(partition) !== assigned || !this.#isRunning) return false
     assigned.epoch += 1
     for (const [i, strand] of strands.entries()) {
       const offset = offsets[i] ?? null
@@ -146,6 +146,10 @@ export class KafkaSubscription implements Subscription {
       this.#consumer.seek({ topic: strand.topic, partition, offset: String(offset) })
     }
     this.#throttle(assigned)
+    if (to === 'committed') return true
+    const isCurrent = this.#isCurrent(assigned)
+    await this.#committer.commit({ partition, merged: assigned.merged, offsets, isCurrent, isRewind: true })
+    return isCurrent()
   }
 
   pause(partition: number): void {
@@ -291,13 +295,17 @@ export class KafkaSubscription implements Subscription {
   }
 
   #commitOf(assigned: Assigned): () => Promise<void> {
-    const { partition, epoch, merged } = assigned
+    const { partition, merged } = assigned
     const offsets = merged.strands.map(({ handedOut }) => handedOut)
-    return async () => {
-      const isCurrent = () =>
-        this.#partitions.get(partition) === assigned && assigned.epoch === epoch && !this.#isOver && !this.#failure
-      await this.#committer.commit({ partition, merged, offsets, isCurrent })
-    }
+    const isCurrent = this.#isCurrent(assigned)
+    return () => this.#committer.commit({ partition, merged, offsets, isCurrent })
+  }
+
+  /** Whether what is read now is still being read: neither taken away nor sought since. */
+  #isCurrent(assigned: Assigned): () => boolean {
+    const { partition, epoch } = assigned
+    return () =>
+      this.#partitions.get(partition) === assigned && assigned.epoch === epoch && !this.#isOver && !this.#failure
   }
 
   /** Pauses the fetching of what waits too long, and resumes it. */

@@ -14,6 +14,8 @@ export interface Commit {
   offsets: readonly (number | null)[]
   /** False once the partition was taken away or sought: then nothing is to be committed. */
   isCurrent: () => boolean
+  /** The offsets count also where others behind them are committed. */
+  isRewind?: boolean
 }
 
 /** Commits offsets, one request at a time: what comes meanwhile goes with the next. */
@@ -38,7 +40,8 @@ export class OffsetCommitter {
     // Batches may be committed in any order: the furthest counts.
     const further = before?.merged === merged && before.isCurrent() ? before.offsets : []
     const furthest = offsets.map((offset, i) => (offset === null ? null : Math.max(offset, further[i] ?? 0)))
-    this.#waiting.set(partition, { ...commit, offsets: furthest })
+    const isRewind = commit.isRewind || (further.length > 0 && before?.isRewind === true)
+    this.#waiting.set(partition, { ...commit, offsets: furthest, isRewind })
     this.#next ??= this.#afterLast()
     return this.#next
   }
@@ -87,10 +90,10 @@ export class OffsetCommitter {
   }
 }
 
-function newOffsets({ partition, merged, offsets }: Commit) {
+function newOffsets({ partition, merged, offsets, isRewind }: Commit) {
   return merged.strands.flatMap((strand, i) => {
     const offset = offsets[i] ?? null
-    const isNew = offset !== null && offset > (strand.committed ?? -1)
+    const isNew = offset !== null && (isRewind || offset > (strand.committed ?? -1))
     return isNew ? [{ topic: strand.topic, partition, offset, strand }] : []
   })
 }
