@@ -57,6 +57,26 @@ export class Pipeline {
     return matcher
   }
 
+  /** Revisions of sessions that were told. */
+  get told(): number {
+    return this.#published.size
+  }
+
+  /** Ends all matchers; they leave their group. */
+  async stopMatchers(): Promise<void> {
+    const ends = Array.from(this.#matchers, matcher => once(matcher, 'exit'))
+    for (const matcher of this.#matchers) matcher.kill('SIGTERM')
+    await Promise.all(ends)
+  }
+
+  /** Forgets what was told so far, and answers with it. */
+  takeSessions(): Sessions {
+    const told = new Map(this.sessions)
+    this.sessions.clear()
+    this.#published.clear()
+    return told
+  }
+
   /** Publishes inputs in their order, `chunk` at a time; `between` is called after each. */
   async publish(inputs: readonly RecordedInput[], chunk = 200, between?: () => Promise<void>): Promise<void> {
     for (let at = 0; at < inputs.length; at += chunk) {

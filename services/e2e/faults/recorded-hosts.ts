@@ -1,5 +1,5 @@
 import { defaultConstants } from '#core/constants.ts'
-import { codecs, type LabeledSession, PacketBatchBuilder, partitionKey, type Topic } from '#schemas'
+import { codecs, type LabeledSession, type PacketBatch, PacketBatchBuilder, partitionKey, type Topic } from '#schemas'
 import { InProcessBus } from '#shared/bus/in-process.ts'
 import { MemoryStore } from '#shared/store/memory.ts'
 import { type RecordedInput, recordedInputs } from '../../embedded/recording-fixture.ts'
@@ -12,12 +12,16 @@ const silenceUs = 400_000_000
 export async function recordedHosts(count: number): Promise<RecordedInput[]> {
   const { inputs } = await recordedInputs()
   const last = inputs.findLast(({ topic }) => topic === 'packets')!
-  const { host_id, sensor_id, run_id, seq, until_us } = codecs.packets.decode(last.value)
-  const times = { seq: seq + 1, until_us: until_us + silenceUs, lost: 0, names: [], dns: [] }
-  const silence = new PacketBatchBuilder().build({ host_id, sensor_id, run_id, ...times })
+  const silence = silenceAfter(codecs.packets.decode(last.value))
   const whole = [...inputs, { ...last, value: codecs.packets.encode(silence) }]
   const hosts = Array.from({ length: count }, (_, i) => `host-${i}`)
   return whole.flatMap(input => hosts.map(hostId => toldBy(hostId, input)))
+}
+
+/** The batch that follows a host's last one: for long, nothing came. */
+export function silenceAfter({ host_id, sensor_id, run_id, seq, until_us }: PacketBatch): PacketBatch {
+  const times = { seq: seq + 1, until_us: until_us + silenceUs, lost: 0, names: [], dns: [] }
+  return new PacketBatchBuilder().build({ host_id, sensor_id, run_id, ...times })
 }
 
 function toldBy(hostId: string, { topic, value }: RecordedInput): RecordedInput {
