@@ -5,13 +5,13 @@ import { defaultConstants, paperProfile } from '#core/constants.ts'
 import { codecs } from '#schemas'
 import { tally } from '../score.ts'
 import type { AgentConditions } from './agent.ts'
-import { Day, type DayShape } from './day.ts'
+import { Day, type DayShape, goodMirror } from './day.ts'
 import { scoreDay } from './label-day.ts'
 
 const conditions = (host: number): AgentConditions => ({
   ...{ events: true, lostShare: 0, downs: [], offsetUs: (host - 1) * 1_500_000, driftPpm: 20 },
 })
-const shape: DayShape = { hosts: 3, sessions: 1500, hours: 0.5, seed: 1, conditions }
+const shape: DayShape = { hosts: 3, sessions: 1500, hours: 0.5, seed: 1, conditions, mirror: goodMirror }
 const polling: DayShape = { ...shape, conditions: host => ({ ...conditions(host), events: false }) }
 
 test('the same seed makes the same day, another seed another', () => {

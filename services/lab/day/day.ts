@@ -20,7 +20,20 @@ export interface DayShape {
   hours: number
   seed: number
   conditions: (host: number, span: Span) => AgentConditions
+  mirror: MirrorConditions
 }
+
+/** What the mirror port does to the packets. */
+export interface MirrorConditions {
+  /** Of the packets, lost without a word. */
+  lostShare: number
+  /** Half of the packets come up to this much later than they were sent; their time stays. */
+  lateUs: number
+  /** No ClientHello and no DNS answer can be read. */
+  hidesNames: boolean
+}
+
+export const goodMirror: MirrorConditions = Object.freeze({ lostShare: 0, lateUs: 0, hidesNames: false })
 
 /** The source's day: 7 hosts, 24 hours, 127,245 sessions. */
 export const sourceDay = Object.freeze({ hosts: 7, sessions: 127_245, hours: 24, seed: 1 })
@@ -57,7 +70,7 @@ export class Day {
 
   /** What agents and sensor publish, in order of time, ending with a long silence. */
   *inputs(): Generator<AgentRecord> {
-    const { seed, conditions } = this.#shape
+    const { seed, conditions, mirror } = this.#shape
     const { fromUs } = this.#span
     const agents = this.#plans.map(
       (plan, host) =>
@@ -70,7 +83,7 @@ export class Day {
       yield record
     }
     const capture = createCapture({ sensorId: 'day', runId: 'run 1', hosts: directory, keepUnmonitored: false })
-    const packets = new PacketQueue(this.#plans, new Random(seed * 77))
+    const packets = new PacketQueue(this.#plans, mirror, new Random(seed * 77))
     const endUs = packets.lastUs + silenceUs
     for (let untilUs = fromUs + stepUs; untilUs < endUs; untilUs += stepUs) {
       for (const agent of agents) yield* agent.until(untilUs)
@@ -85,15 +98,17 @@ export class Day {
 /** All packets of all hosts in order of time, made when their session begins. */
 class PacketQueue {
   readonly #random: Random
+  readonly #mirror: MirrorConditions
   /** In order of their first packet. */
   readonly #sessions: { ip: string; session: PlannedSession }[]
-  /** Packets by their step. */
-  readonly #due = new Map<number, PlannedPacket[]>()
+  /** Packets by the step in which they arrive. */
+  readonly #due = new Map<number, { arrivalUs: number; packet: PlannedPacket }[]>()
   readonly lastUs: number
   #next = 0
 
-  constructor(plans: readonly HostPlan[], random: Random) {
+  constructor(plans: readonly HostPlan[], mirror: MirrorConditions, random: Random) {
     this.#random = random
+    this.#mirror = mirror
     this.#sessions = plans.flatMap(({ ip, sessions }) => sessions.map(session => ({ ip, session })))
     this.#sessions.sort((a, b) => a.session.firstUs - b.session.firstUs)
     this.lastUs = this.#sessions.reduce((lastUs, { session }) => Math.max(lastUs, session.lastUs), 0)
@@ -104,19 +119,23 @@ class PacketQueue {
     for (; this.#next < this.#sessions.length; this.#next++) {
       const { ip, session } = this.#sessions[this.#next]!
       if (session.firstUs >= untilUs) break
-      for (const packet of packetsOf(session, ip, this.#random)) this.#put(packet)
+      const named = this.#mirror.hidesNames ? { ...session, name: null, answer: null } : session
+      for (const packet of packetsOf(named, ip, this.#random)) this.#put(packet)
     }
     const step = Math.ceil(untilUs / stepUs) - 1
     const due = this.#due.get(step) ?? []
     this.#due.delete(step)
-    return due.sort((a, b) => a.timeUs - b.timeUs)
+    return due.sort((a, b) => a.arrivalUs - b.arrivalUs).map(({ packet }) => packet)
   }
 
   #put(packet: PlannedPacket): void {
-    const step = Math.floor(packet.timeUs / stepUs)
+    const { lostShare, lateUs } = this.#mirror
+    if (this.#random.chance(lostShare)) return
+    const arrivalUs = packet.timeUs + (this.#random.chance(0.5) ? this.#random.between(0, lateUs) : 0)
+    const step = Math.floor(arrivalUs / stepUs)
     const due = this.#due.get(step)
-    if (due) due.push(packet)
-    else this.#due.set(step, [packet])
+    if (due) due.push({ arrivalUs, packet })
+    else this.#due.set(step, [{ arrivalUs, packet }])
   }
 }
 

@@ -1,0 +1,92 @@
+/**
+ * The simulated day under all conditions, a row each: how many sessions get a label, and how many of the labels are right.
+ *
+ * `node services/lab/day/main.ts [--sessions 127245] [--hours 24] [--seed 1] [--row TEXT] [--wrong]`: `--row` runs the rows
+ * whose title holds the text and prints their whole score, `--wrong` every wrong label too.
+ */
+import { parseArgs } from 'node:util'
+import { defaultConstants, type MatchConstants, paperProfile } from '#core/constants.ts'
+import { count, percent, table } from '../../cli/text-table.ts'
+import { type Score, tally } from '../score.ts'
+import { scoreText, wrongText } from '../score-text.ts'
+import type { AgentConditions } from './agent.ts'
+import { Day, goodMirror, type MirrorConditions, sourceDay } from './day.ts'
+import { scoreDay } from './label-day.ts'
+import type { Span } from './processes.ts'
+
+interface Row {
+  title: string
+  constants?: Partial<MatchConstants>
+  agent?: (host: number, span: Span) => Partial<AgentConditions>
+  mirror?: Partial<MirrorConditions>
+}
+
+/** Clocks that are kept well; every agent is started anew once. */
+function usual(host: number, { fromUs, toUs }: Span): AgentConditions {
+  const downUs = fromUs + (toUs - fromUs) * (0.2 + host * 0.08)
+  const down = { fromUs: downUs, toUs: downUs + 15_000_000 }
+  return { events: true, lostShare: 0, downs: [down], offsetUs: (host - 3) * 20_000, driftPpm: 1 }
+}
+
+const polling = () => ({ events: false })
+const rows: readonly Row[] = [
+  { title: 'events and polls' },
+  { title: 'polls alone', agent: polling },
+  { title: "polls alone, the source's matching", agent: polling, constants: paperProfile },
+  {
+    title: 'two agents dead for a quarter of the time',
+    agent: (host, { fromUs, toUs }) =>
+      host < 2 ? { downs: [{ fromUs: fromUs + (toUs - fromUs) / 2, toUs: fromUs + (toUs - fromUs) * 0.75 }] } : {},
+  },
+  { title: 'a tenth of the events lost', agent: () => ({ lostShare: 0.1 }) },
+  { title: 'clocks up to 3 s off, drifting', agent: host => ({ offsetUs: (host - 3) * 1_000_000, driftPpm: 50 }) },
+  { title: 'the mirror loses 1 in 1000', mirror: { lostShare: 0.001 } },
+  { title: 'the mirror loses 1 in 100', mirror: { lostShare: 0.01 } },
+  { title: 'half of the capture up to 200 ms late', mirror: { lateUs: 200_000 } },
+  { title: 'no server names, polls alone', agent: polling, mirror: { hidesNames: true } },
+]
+
+const { values } = parseArgs({
+  options: {
+    sessions: { type: 'string', default: String(sourceDay.sessions) },
+    hours: { type: 'string', default: String(sourceDay.hours) },
+    seed: { type: 'string', default: String(sourceDay.seed) },
+    row: { type: 'string' },
+    wrong: { type: 'boolean', default: false },
+  },
+})
+
+const lines: string[][] = []
+for (const { title, constants, agent, mirror } of rows) {
+  if (values.row !== undefined && !title.includes(values.row)) continue
+  const day = new Day({
+    ...{ hosts: sourceDay.hosts, sessions: Number(values.sessions), hours: Number(values.hours) },
+    seed: Number(values.seed),
+    conditions: (host, span) => ({ ...usual(host, span), ...agent?.(host, span) }),
+    mirror: { ...goodMirror, ...mirror },
+  })
+  const score = await scoreDay(day, { ...defaultConstants, ...constants })
+  lines.push(line(title, score))
+  if (values.row !== undefined) console.log(`${title}\n\n${scoreText(score)}\n`)
+  if (values.wrong) {
+    for (const judged of score.final) if (judged.verdict === 'wrong') console.log(wrongText(judged))
+  }
+}
+console.log(
+  table(['', 'Sessions', 'Labeled live', 'right', 'Labeled at last', 'right ', 'Wrong of confidence ≥ 0.99'], lines),
+)
+
+function line(title: string, { live, final }: Score): string[] {
+  const [before, after] = [tally(live), tally(final)]
+  const sure = final.filter(({ session }) => session.stage === 'A' || (session.confidence ?? 0) >= 0.99)
+  const wrong = sure.filter(({ verdict }) => verdict === 'wrong').length
+  return [
+    title,
+    count(after.sessions),
+    percent(before.labeled, before.sessions),
+    percent(before.right, before.labeled),
+    percent(after.labeled, after.sessions),
+    percent(after.right, after.labeled),
+    `${count(wrong)} of ${count(sure.length)}`,
+  ]
+}
