@@ -1,4 +1,4 @@
-import kafkajs, { type Admin } from 'kafkajs'
+import kafkajs, { type Admin, type ITopicMetadata } from 'kafkajs'
 import type { Topic } from '#schemas'
 import { InputError, ProclabelError } from '#shared/errors.ts'
 import type { Registration, Registry } from '#shared/registry.ts'
@@ -8,6 +8,8 @@ import { type TopicShape, topicNames, topicSettings } from './topic-settings.ts'
 export interface AppliedTopic {
   topic: Topic
   did: 'created' | 'configured' | 'unchanged'
+  /** Copies of each partition, the fewest that one has. */
+  replication: number
 }
 export interface AppliedSchema {
   subject: string
@@ -17,12 +19,16 @@ export interface AppliedSchema {
 
 /**
  * Makes the topics be as they should; those that are so are left alone. Throws PROCLABEL_TOPICS, before anything is
- * changed, when a topic has another number of partitions.
+ * changed, when a topic has another number of partitions. Copies of a topic that is there stay as many as they are.
  */
 export async function applyTopics(admin: Admin, shape: TopicShape): Promise<AppliedTopic[]> {
   const there = new Set(await admin.listTopics())
   const existing = topicNames.filter(topic => there.has(topic))
-  await checkPartitions(admin, existing, shape)
+  const found = existing.length > 0 ? (await admin.fetchTopicMetadata({ topics: [...existing] })).topics : []
+  checkPartitions(found, shape)
+  const copies = new Map(
+    found.map(({ name, partitions }) => [name, Math.min(...partitions.map(({ replicas }) => replicas.length))]),
+  )
   const missing = topicNames.filter(topic => !there.has(topic))
   if (missing.length > 0) {
     await admin.createTopics({
@@ -39,12 +45,11 @@ export async function applyTopics(admin: Admin, shape: TopicShape): Promise<Appl
   return topicNames.map(topic => ({
     topic,
     did: there.has(topic) ? (configured.has(topic) ? 'configured' : 'unchanged') : 'created',
+    replication: copies.get(topic) ?? shape.replication,
   }))
 }
 
-async function checkPartitions(admin: Admin, existing: readonly Topic[], { partitions }: TopicShape): Promise<void> {
-  if (existing.length === 0) return
-  const { topics } = await admin.fetchTopicMetadata({ topics: [...existing] })
+function checkPartitions(topics: readonly ITopicMetadata[], { partitions }: TopicShape): void {
   const others = topics.filter(topic => topic.partitions.length !== partitions)
   if (others.length === 0) return
   const found = others.map(({ name, partitions: has }) => `${name} has ${has.length} partitions`).join(', ')

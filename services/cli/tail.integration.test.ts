@@ -9,6 +9,7 @@ import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import type { Codecs, LabeledSession } from '#schemas'
 import { KafkaBus } from '#shared/bus/kafka.ts'
 import { Health } from '#shared/health.ts'
 import { createLog } from '#shared/log.ts'
@@ -25,6 +26,7 @@ const count = 3000
 let stack: Stack
 let bus: KafkaBus
 let where: string[]
+let codecs: Codecs
 
 before(async () => {
   stack = await startStack({ kafka: true, registry: true })
@@ -33,7 +35,7 @@ before(async () => {
     ...[command, 'topics', 'apply', ...where, '--partitions', '4', '--replication', '1'],
   ])
   bus = new KafkaBus({ brokers: stack.kafka!.brokers, clientId: 'test' })
-  const { codecs } = await RegistryCodecs.connect({
+  const registry = await RegistryCodecs.connect({
     registry: new Registry({ url: stack.registry!.url }),
     cacheFile: null,
     log: createLog('test', 'silent'),
@@ -41,8 +43,19 @@ before(async () => {
     health: new Health().component('registry'),
     signal: new AbortController().signal,
   })
-  const records = Array.from({ length: count }, (_, i) => {
-    const session = sessionOf({ session_id: String(i).padStart(32, '0'), host_id: `h${i % 5}`, revision: i % 3 })
+  codecs = registry.codecs
+  await publish(Array.from({ length: count }, (_, i) => ({ host_id: `h${i % 5}`, revision: i % 3 })))
+})
+after(async () => {
+  await bus?.close()
+  await stack?.stop()
+  rmSync(folder, { recursive: true })
+})
+
+let published = 0
+async function publish(sessions: readonly Partial<LabeledSession>[]): Promise<void> {
+  const records = sessions.map(more => {
+    const session = sessionOf({ session_id: String(published++).padStart(32, '0'), ...more })
     return {
       key: session.session_id,
       partitionKey: session.host_id!,
@@ -50,12 +63,7 @@ before(async () => {
     }
   })
   await bus.publish('labeled-sessions', records)
-})
-after(async () => {
-  await bus?.close()
-  await stack?.stop()
-  rmSync(folder, { recursive: true })
-})
+}
 
 test('tail hands on what its filter lets through, until it is told to stop', async () => {
   const args = [command, 'tail', ...where, '--from-beginning', '--host', 'h3']
@@ -89,4 +97,21 @@ test('an exporter that is killed and started again writes every session', async 
   second.kill('SIGTERM')
   assert.deepEqual(await exited, [0, null])
   assert.equal(ids().size, count)
+})
+
+test('tail begins with what is published next', async () => {
+  const child = spawn(process.execPath, [command, 'tail', ...where], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const exited = once(child, 'exit')
+  // Nobody tells when it has begun to read.
+  const publishing = setInterval(() => publish([0, 1, 2, 3].map(i => ({ host_id: `next ${i}` }))), 300)
+  const hosts = new Set<string>()
+  for await (const line of createInterface(child.stdout)) {
+    const { host_id } = JSON.parse(line)
+    assert.match(host_id, /^next/, 'was there before')
+    hosts.add(host_id)
+    if (hosts.size === 4) break
+  }
+  clearInterval(publishing)
+  child.kill('SIGTERM')
+  assert.deepEqual(await exited, [0, null])
 })

@@ -22,7 +22,7 @@ interface TailFlags extends ServiceFlags, SessionFilter {
 export const tailCommand = (): Command =>
   serviceOptions(new Command('tail'))
     .description('follows labeled sessions as JSON lines on standard output')
-    .option('--from-beginning', 'those that are there already, too')
+    .option('--from-beginning', 'those that are there already, too; else what comes from now on')
     .option('--host <id>', 'only of this host')
     .option('--process <name>', 'only labeled with this program')
     .addOption(
@@ -32,13 +32,14 @@ export const tailCommand = (): Command =>
     .option('--unknown [cause]', 'only without a label, of this cause if one is given')
     .action((flags: TailFlags) =>
       runService('tail', flags, async ({ bus, codecs, prepare, log, health, signal }) => {
-        const sinceMs = flags.fromBeginning ? 0 : Date.now()
         const onDamaged = (_: unknown, error: Error) => log.warn({ error }, 'not a labeled session')
         const group = `tail-${randomUUID()}`
         health.component('tail').ready()
-        for await (const { sessions, commit } of readSessions({ bus, group, codecs, prepare, onDamaged, signal })) {
+        const beginAt = flags.fromBeginning ? 'earliest' : 'next'
+        const reading = { bus, group, codecs, prepare, onDamaged, signal, beginAt } as const
+        for await (const { sessions, commit } of readSessions(reading)) {
           const lines = sessions
-            .filter(({ session, appendMs }) => appendMs >= sinceMs && matchesFilter(session, flags))
+            .filter(({ session }) => matchesFilter(session, flags))
             .map(({ session }) => `${JSON.stringify(session)}\n`)
           if (lines.length > 0 && !process.stdout.write(lines.join(''))) await once(process.stdout, 'drain')
           await commit()

@@ -75,6 +75,17 @@ suite('topics apply', () => {
     assert.equal(lines.at(-1), 'nothing had to be changed')
   })
 
+  test('leaves the copies of a topic as they are, and says so', async () => {
+    const { code, lines } = await apply('--partitions', '6', '--replication', '2')
+    assert.equal(code, 0)
+    const told = lines.filter(line => line.startsWith('copies'))
+    assert.deepEqual(told, [
+      `copies of each partition stay as they are, not 2: ${topicNames.map(topic => `${topic} has 1`).join(', ')}; ` +
+        'kafka-reassign-partitions.sh changes them',
+    ])
+    assert.equal(lines.at(-1), 'nothing had to be changed')
+  })
+
   test('corrects a setting that differs, and leaves the settings of others alone', async () => {
     await admin.alterConfigs({
       validateOnly: false,

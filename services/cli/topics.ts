@@ -4,7 +4,7 @@ import { Kafka, logLevel } from 'kafkajs'
 import { readSecurity } from '#shared/bus/kafka-security.ts'
 import { patchKafkajs } from '#shared/bus/kafkajs-patches.ts'
 import { Registry } from '#shared/registry.ts'
-import { applySchemas, applyTopics, kafkaProblem } from './apply-topics.ts'
+import { type AppliedTopic, applySchemas, applyTopics, kafkaProblem } from './apply-topics.ts'
 import { type ConnectionFlags, compileConnections, connectionOptions } from './service-options.ts'
 import { type AclService, aclCommand, aclServices, topicAcls } from './topic-acls.ts'
 import { wholeNumber } from './whole-number.ts'
@@ -26,7 +26,12 @@ const applyCommand = (): Command =>
   connectionOptions(new Command('apply'))
     .description('creates what is missing and corrects what differs; safe to run again')
     .option('--partitions <n>', 'partitions of each topic; fixed once there are records', wholeNumber(1, 10_000), 48)
-    .option('--replication <n>', 'copies of each partition of a new topic', wholeNumber(1, 10), 3)
+    .option(
+      '--replication <n>',
+      'copies of each partition of a new topic; those of others are not changed',
+      wholeNumber(1, 10),
+      3,
+    )
     .action(async (flags: ApplyFlags) => {
       const { brokers, clientId, security, registry } = compileConnections(flags)
       patchKafkajs()
@@ -40,10 +45,13 @@ const applyCommand = (): Command =>
       let changes = 0
       try {
         await admin.connect()
-        for (const { topic, did } of await applyTopics(admin, flags)) {
+        const applied = await applyTopics(admin, flags)
+        for (const { topic, did } of applied) {
           say(`topic ${topic}: ${did}`)
           if (did !== 'unchanged') changes++
         }
+        const others = applied.filter(({ replication }) => replication !== flags.replication)
+        if (others.length > 0) say(replicationStays(others, flags.replication))
       } catch (error) {
         throw kafkaProblem(error)
       } finally {
@@ -58,6 +66,12 @@ const applyCommand = (): Command =>
       }
       say(changes === 0 ? 'nothing had to be changed' : `${changes} changed`)
     })
+
+/** Copies are moved between brokers, which is for the operator to plan. */
+function replicationStays(others: readonly AppliedTopic[], wanted: number): string {
+  const found = others.map(({ topic, replication }) => `${topic} has ${replication}`).join(', ')
+  return `copies of each partition stay as they are, not ${wanted}: ${found}; kafka-reassign-partitions.sh changes them`
+}
 
 function aclsCommand(): Command {
   const command = new Command('acls')

@@ -1,5 +1,5 @@
 import { type Codecs, DecodeError, type LabeledSession } from '#schemas'
-import type { Bus, ConsumedRecord } from '#shared/bus/bus.ts'
+import type { BeginAt, Bus, ConsumedRecord } from '#shared/bus/bus.ts'
 
 export const sessionsTopic = 'labeled-sessions'
 
@@ -12,6 +12,7 @@ export interface SessionReaderOptions {
   /** Is told of a record that is no labeled session. */
   onDamaged: (record: ConsumedRecord, error: DecodeError) => Promise<void> | void
   signal: AbortSignal
+  beginAt?: BeginAt
 }
 
 export interface SessionBatch {
@@ -21,8 +22,8 @@ export interface SessionBatch {
 
 /** Labeled sessions as they are published, until `signal` aborts. What was not committed comes again to the group. */
 export async function* readSessions(options: SessionReaderOptions): AsyncGenerator<SessionBatch> {
-  const { bus, group, codecs, prepare, onDamaged, signal } = options
-  for await (const { records, commit } of bus.subscribe([sessionsTopic], group, signal)) {
+  const { bus, group, codecs, prepare, onDamaged, signal, beginAt = 'earliest' } = options
+  for await (const { records, commit } of bus.subscribe([sessionsTopic], group, signal, {}, beginAt)) {
     await prepare(records)
     const sessions: SessionBatch['sessions'] = []
     for (const record of records) {

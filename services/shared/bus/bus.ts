@@ -29,6 +29,9 @@ export interface Batch {
   commit: () => Promise<void>
 }
 
+/** Where a group begins that has committed nothing. */
+export type BeginAt = 'earliest' | 'next'
+
 /** What a reader is told of the partitions that it reads; called between batches, never twice for the same change. */
 export interface PartitionListener {
   /** Partitions that are read from now on, from what the group committed. */
@@ -60,8 +63,8 @@ export interface Bus {
    */
   publish: (topic: string, records: readonly BusRecord[]) => Promise<void>
   /**
-   * The group exists from this call on, not from the first read; a new group reads from the earliest record. A batch that
-   * was never committed comes again to the group's next reader. Within one reader, the next batch is yielded when it asks
+   * The group exists from this call on, not from the first read; a new group reads from the earliest record, or from what is
+   * published next, as `beginAt` says. A batch that was never committed comes again to the group's next reader. Within one reader, the next batch is yielded when it asks
    * for it. Throws PROCLABEL_BUS out of the loop when the bus has failed for good.
    */
   subscribe: (
@@ -69,6 +72,7 @@ export interface Bus {
     group: string,
     signal: AbortSignal,
     listener?: PartitionListener,
+    beginAt?: BeginAt,
   ) => Subscription
   /** Ends every subscription; a later publish is refused. */
   close: () => Promise<void>

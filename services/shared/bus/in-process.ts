@@ -1,5 +1,5 @@
 import { ProclabelError } from '../errors.ts'
-import type { Batch, Bus, BusRecord, ConsumedRecord, PartitionListener, Subscription } from './bus.ts'
+import type { Batch, BeginAt, Bus, BusRecord, ConsumedRecord, PartitionListener, Subscription } from './bus.ts'
 
 /** Records a group's queue holds before `publish` waits. */
 const queueRecords = 64
@@ -132,11 +132,13 @@ export class InProcessBus implements Bus {
     }
   }
 
+  /** What was published before the group existed is not kept, so every group begins with what is published next. */
   subscribe(
     topics: readonly string[],
     groupName: string,
     signal: AbortSignal,
     listener: PartitionListener = {},
+    _beginAt?: BeginAt,
   ): Subscription {
     const group = this.#groups.get(groupName) ?? new Group()
     this.#groups.set(groupName, group)

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Consumer, Kafka } from 'kafkajs'
 import { ProclabelError } from '../errors.ts'
-import type { Batch, ConsumedRecord, PartitionListener, Subscription } from './bus.ts'
+import type { Batch, BeginAt, ConsumedRecord, PartitionListener, Subscription } from './bus.ts'
 import { hostAssigner } from './host-assigner.ts'
 import { type FetchedBatch, type GroupJoin, type GroupObserver, isWithoutCoordinator } from './kafkajs-patches.ts'
 import { OffsetCommitter } from './offset-committer.ts'
@@ -44,6 +44,7 @@ export interface SubscriptionOptions {
   group: string
   signal: AbortSignal
   listener: PartitionListener
+  beginAt: BeginAt
   times: SubscriptionTimes
 }
 
@@ -170,10 +171,10 @@ export class KafkaSubscription implements Subscription {
   }
 
   async #start(): Promise<void> {
-    const { topics, group } = this.#options
+    const { topics, group, beginAt } = this.#options
     try {
       await this.#consumer.connect()
-      await this.#consumer.subscribe({ topics: [...topics], fromBeginning: true })
+      await this.#consumer.subscribe({ topics: [...topics], fromBeginning: beginAt === 'earliest' })
       // The work is done by `fetched`, before this is called; here kafkajs only learns how far it came.
       await this.#consumer.run({ autoCommit: false, eachBatchAutoResolve: true, eachBatch: async () => {} })
     } catch (error) {

@@ -1,6 +1,6 @@
 import { Kafka, type LogEntry, logLevel } from 'kafkajs'
 import { ProclabelError } from '../errors.ts'
-import type { Bus, BusRecord, PartitionListener, Subscription } from './bus.ts'
+import type { BeginAt, Bus, BusRecord, PartitionListener, Subscription } from './bus.ts'
 import { registerCodecs } from './codecs.ts'
 import { KafkaPublisher } from './kafka-publisher.ts'
 import { type KafkaSecurity, readSecurity } from './kafka-security.ts'
@@ -61,6 +61,7 @@ export class KafkaBus implements Bus {
     group: string,
     signal: AbortSignal,
     listener: PartitionListener = {},
+    beginAt: BeginAt = 'earliest',
   ): Subscription {
     if (this.#isClosed) throw new ProclabelError('PROCLABEL_BUS', `${group}: the bus is closed`)
     const subscription = new KafkaSubscription({
@@ -69,6 +70,7 @@ export class KafkaBus implements Bus {
       group,
       signal,
       listener,
+      beginAt,
       times: this.#times,
     })
     this.#subscriptions.add(subscription)
