@@ -71,6 +71,9 @@ function start(t: TestContext, bus: InProcessBus, store: MemoryStore, settings: 
   }
 }
 
+/** A resolver that is told nothing looks each second whether something is due. */
+const lookMs = 1_500
+
 /** The time of a session that is told so much later. */
 const after = (ms: number) => ({ first_us: at(ms), last_us: at(ms + 1_000) })
 /** A session that says nothing but the time. */
@@ -93,6 +96,26 @@ suite('resolver', () => {
     assert.equal(resolver.waiting, 0)
     await publish(clock(90_000))
     assert.equal(resolutions.length, 1)
+  })
+
+  test('and within 30 s of the clock, where no session tells that time goes on', async t => {
+    const [bus, store] = [new InProcessBus(), new MemoryStore()]
+    const resolutions = collectResolutions(t, bus)
+    const nowMs = performance.now.bind(performance)
+    let aheadMs = 0
+    t.mock.method(performance, 'now', () => nowMs() + aheadMs)
+    const { publish, resolver } = start(t, bus, store)
+    await publish(sessionOf('first', { sni: null }))
+    await publish(sessionOf('lost'), ...sessionsOf('curl', 30))
+    aheadMs = 28_000
+    await sleep(lookMs)
+    assert.deepEqual([resolutions, resolver.waiting], [[], 1])
+    aheadMs = 30_000
+    await sleep(lookMs)
+    assert.deepEqual(
+      resolutions.map(({ session_id }) => session_id),
+      ['lost'],
+    )
   })
 
   test('the next one over the same store knows what this one learned', async t => {
