@@ -139,6 +139,28 @@ suite('when records come out', () => {
     }
   })
 
+  test('when what it rests on is forgotten, a day later, a label stays as it was, for ever', () => {
+    const dayMs = 86_400_000
+    for (const [provisional, whileReading, atEnd] of [
+      [true, ['closed 0 A curl not final', 'closed 1 A curl'], []],
+      [false, [], ['closed 0 A curl']],
+    ] as const) {
+      const pipeline = open(provisional)
+      const agent = new TestHost()
+      pipeline.applyHost(hostRecord('host', hostIp))
+      for (let ms = -100; ms <= 3_000; ms += 50)
+        pipeline.applySnapshot(agent.pollMessage(ms, ['udp 0.0.0.0:40000 *', 'curl']))
+      pipeline.applyPackets(batchOf([`10 udp 40000 > ${server}`, `500 udp 40000 < ${server}`]), 0)
+      for (const ms of [70_000, dayMs + 70_000, dayMs + 140_000])
+        pipeline.applyPackets(batchOf([], { until_us: at(ms) }), 0)
+      assert.deepEqual(pipeline.take().map(told), whileReading)
+      pipeline.end(10)
+      pipeline.finish(null)
+      assert.deepEqual(pipeline.take().map(told), atEnd)
+      assert.equal(pipeline.size, 0)
+    }
+  })
+
   test('at the end of the input sessions come out in portions, in the order in which they began', () => {
     const pipeline = open(false)
     const packets = Array.from({ length: 10 }, (_, i) => `${i} udp ${1000 + i} > ${server}`)

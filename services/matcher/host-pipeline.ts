@@ -315,9 +315,20 @@ export class HostPipeline {
     const late = matcher.takeRejudge()
     for (const [id, undecided] of this.#undecided) {
       const { firstUs, resolved } = undecided
+      const isPast = firstUs < this.#nowUs - this.#options.constants.keepUs
       const isLate = late !== null && firstUs >= late.fromUs && firstUs <= late.toUs
-      if (last || isLate || !resolved) this.#resolve(matcher, id, undecided, history, last)
+      if (isPast && (this.#options.provisional || (last && history === this.#timeline))) this.#leave(id, undecided)
+      else if (last || isLate || !resolved) this.#resolve(matcher, id, undecided, history, last)
     }
+  }
+
+  /** What was known of its time is forgotten by now: what it was told as stays. */
+  #leave(id: string, undecided: Undecided): void {
+    const record = codec.decodeOwn(undecided.value)
+    this.#undecided.delete(id)
+    record.label_final = true
+    if (undecided.published) record.revision++
+    this.#records.push(record)
   }
 
   readonly #timeline: SocketHistory = ({ proto, localPort }) => this.#matcher?.intervalsOf(proto, localPort) ?? []
