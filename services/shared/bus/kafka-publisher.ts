@@ -26,11 +26,27 @@ interface Waiting {
 
 type KeyedMessage = Message & { partitionKey: string }
 
+/** Keys whose partition is remembered: kafkajs takes microseconds to hash one. */
+const rememberedKeys = 65_536
+
 /** Java's murmur2 of the partition key, as every producer of ours does it. */
 const createPartitioner = () => {
   const byKey = Partitioners.DefaultPartitioner()
-  return (args: Parameters<typeof byKey>[0]) =>
-    byKey({ ...args, message: { ...args.message, key: (args.message as KeyedMessage).partitionKey } })
+  const known = new Map<string, number>()
+  let partitions = 0
+  return (args: Parameters<typeof byKey>[0]) => {
+    const { partitionKey } = args.message as KeyedMessage
+    if (args.partitionMetadata.length !== partitions || known.size >= rememberedKeys) {
+      known.clear()
+      partitions = args.partitionMetadata.length
+    }
+    let partition = known.get(partitionKey)
+    if (partition === undefined) {
+      partition = byKey({ ...args, message: { ...args.message, key: partitionKey } })
+      known.set(partitionKey, partition)
+    }
+    return partition
+  }
 }
 
 /**

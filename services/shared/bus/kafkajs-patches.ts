@@ -3,6 +3,7 @@
  * patches, and `kafkajs-patches.test.ts` would notice.
  */
 import { createRequire } from 'node:module'
+import { encodeProduce, type ProduceArguments } from './produce-request.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -51,6 +52,14 @@ interface ConsumerGroup {
   fetch: (nodeId: number) => Promise<FetchedBatch[]>
 }
 
+interface ProduceProtocol {
+  protocol: (of: { version: number }) => (args: ProduceArguments) => { request: object; response: object }
+}
+
+interface Compression {
+  lookupCodec: (type: number) => { compress: (encoder: { buffer: Buffer }) => Promise<Buffer> }
+}
+
 const isPatched = Symbol.for('proclabel.kafkajs-patches')
 
 /** Applies the patches; safe to call again. */
@@ -61,6 +70,27 @@ export function patchKafkajs(): void {
   stopIdleTimer(requestQueue)
   observeGroup(require('kafkajs/src/consumer/consumerGroup').prototype as ConsumerGroup)
   seekCoordinatorAgain(require('kafkajs/src/cluster').prototype as Cluster)
+  encodeFast(require('kafkajs/src/protocol/requests/produce') as ProduceProtocol)
+}
+
+/** Requests to publish are written by us; before version 3, record batches were others. */
+function encodeFast(produce: ProduceProtocol): void {
+  const { protocol } = produce
+  const { lookupCodec } = require('kafkajs/src/protocol/message/compression') as Compression
+  const compress = (codec: number, buffer: Buffer) => lookupCodec(codec).compress({ buffer })
+  produce.protocol = ({ version }) => {
+    const made = protocol({ version })
+    if (version < 3) return made
+    return args => {
+      const { request, response } = made(args)
+      const encode = async () => {
+        const buffer = await encodeProduce(args, compress)
+        // What kafkajs takes for one of its encoders.
+        return { buf: buffer, buffer }
+      }
+      return { request: { ...request, encode }, response }
+    }
+  }
 }
 
 /** kafkajs issue 1751: with nothing to send, a timer of 1 ms is set again and again, on every connection. */
