@@ -1,5 +1,15 @@
+import { InOrder } from '#core/in-order.ts'
 import { Sequences } from '#core/sequences.ts'
-import { type Codecs, type LabeledSession, type PacketBatch, readPacketColumns, type Topic } from '#schemas'
+import {
+  type Codecs,
+  type LabeledSession,
+  type PacketBatch,
+  type PacketColumns,
+  readPacketColumns,
+  type SocketEvents,
+  type SocketSnapshot,
+  type Topic,
+} from '#schemas'
 import type { ConsumedRecord } from '#shared/bus/bus.ts'
 import { pack, unpack } from '#shared/store/packed-state.ts'
 import type { HostState, HostWrite, OutboxRecord, Version } from '#shared/store/store.ts'
@@ -30,8 +40,15 @@ export interface CopyOptions extends PipelineOptions {
 type JournalEntry = readonly [topic: Topic | typeof midst, offset: number, value: Uint8Array]
 const midst = 'midst'
 
+/** A message that has a number among those of its source's run. */
+type Message =
+  | { topic: 'packets'; record: PacketBatch; columns: PacketColumns }
+  | { topic: 'socket-snapshots'; record: SocketSnapshot }
+  | { topic: 'socket-events'; record: SocketEvents }
+
 interface Snapshot {
   pipeline: PipelineState
+  order: ReturnType<InOrder<Message>['state']>
   sequences: ReturnType<Sequences['state']>
   applied: ReadonlyMap<string, number>
 }
@@ -56,6 +73,8 @@ export class HostCopy {
   readonly pipeline: HostPipeline
   readonly #hostId: string
   readonly #options: CopyOptions
+  /** What has overtaken others of its source's run waits here. */
+  readonly #order = new InOrder<Message>()
   /** Of packet batches, by sensor and run. */
   readonly #sequences = new Sequences()
   /** Highest offset applied of each topic. */
@@ -123,6 +142,12 @@ export class HostCopy {
     }
   }
 
+  /** The input is over, see HostPipeline.end: what was overtaken does not come any more. */
+  end(most: number): boolean {
+    for (const message of this.#order.releaseAll()) this.#applyMessage(message)
+    return this.pipeline.end(most)
+  }
+
   /** What changed since the last write, to be saved until the store has answered; null if nothing did. */
   write(): HostWrite | null {
     this.#pending ??= this.#collect()
@@ -158,6 +183,7 @@ export class HostCopy {
     }
     const state: Snapshot = {
       pipeline: this.pipeline.state(),
+      order: this.#order.state(),
       sequences: this.#sequences.state(),
       applied: this.#applied,
     }
@@ -170,8 +196,9 @@ export class HostCopy {
   }
 
   #restore(packed: Uint8Array): void {
-    const { pipeline, sequences, applied } = unpack(packed) as Snapshot
+    const { pipeline, order, sequences, applied } = unpack(packed) as Snapshot
     this.pipeline.restore(pipeline)
+    this.#order.restore(order)
     this.#sequences.restore(sequences)
     for (const [topic, offset] of applied) this.#applied.set(topic, offset)
     this.#snapshotBytes = packed.length
@@ -191,31 +218,48 @@ export class HostCopy {
       if (fate) return fate
       this.#options.directory.apply(host)
       this.pipeline.applyHost(host)
-    } else if (topic === 'socket-snapshots') {
-      const message = codecs[topic].decode(value)
-      const fate = this.#check(message.host_id, message.polls[0]?.time_us ?? null, appendMs)
-      if (fate) return fate
-      this.pipeline.applySnapshot(message)
-    } else if (topic === 'socket-events') {
-      const message = codecs[topic].decode(value)
-      const fate = this.#check(message.host_id, message.until_us, appendMs)
-      if (fate) return fate
-      this.pipeline.applyEvents(message)
     } else if (topic === 'resolutions') {
       const resolution = codecs[topic].decode(value)
       const fate = this.#check(resolution.host_id, null, appendMs)
       if (fate) return fate
       if (!this.pipeline.applyResolution(resolution)) return { kind: 'repeated' }
+    } else if (topic === 'socket-snapshots') {
+      const record = codecs[topic].decode(value)
+      const fate = this.#check(record.host_id, record.polls[0]?.time_us ?? null, appendMs)
+      return fate ?? this.#takeInTurn(record.run_id, { topic, record })
+    } else if (topic === 'socket-events') {
+      const record = codecs[topic].decode(value)
+      const fate = this.#check(record.host_id, record.until_us, appendMs)
+      return fate ?? this.#takeInTurn(`${record.source} ${record.run_id}`, { topic, record })
     } else {
-      const batch = codecs.packets.decode(value)
-      return this.#check(batch.host_id, batch.until_us, appendMs) ?? this.#applyPackets(batch)
+      const record = codecs.packets.decode(value)
+      const fate = this.#check(record.host_id, record.until_us, appendMs)
+      if (fate) return fate
+      const columns = readPacketColumns(record)
+      return this.#takeInTurn(runOf(record), { topic: 'packets', record, columns })
     }
     return { kind: 'applied' }
   }
 
-  #applyPackets(batch: PacketBatch): Fate {
-    const columns = readPacketColumns(batch)
-    const place = this.#sequences.take(`${batch.sensor_id}/${batch.run_id}`, batch.seq)
+  /** Answers with the message's own fate: one that is held will be applied. */
+  #takeInTurn(run: string, message: Message): Fate {
+    let fate: Fate = { kind: 'applied' }
+    for (const due of this.#order.take(`${message.topic} ${run}`, message.record.seq, message)) {
+      const one = this.#applyMessage(due)
+      if (due === message) fate = one
+    }
+    return fate
+  }
+
+  #applyMessage(message: Message): Fate {
+    if (message.topic === 'packets') return this.#applyPackets(message.record, message.columns)
+    if (message.topic === 'socket-snapshots') this.pipeline.applySnapshot(message.record)
+    else this.pipeline.applyEvents(message.record)
+    return { kind: 'applied' }
+  }
+
+  #applyPackets(batch: PacketBatch, columns: PacketColumns): Fate {
+    const place = this.#sequences.take(runOf(batch), batch.seq)
     if (place.kind === 'repeated') return { kind: 'repeated' }
     this.pipeline.applyPackets(batch, batch.lost + (place.kind === 'gap' ? place.missing : 0), columns)
     return { kind: 'applied' }
@@ -235,3 +279,5 @@ export class HostCopy {
     return { id: `${record.session_id}/${record.revision}`, topic: 'labeled-sessions', key: record.session_id, value }
   }
 }
+
+const runOf = ({ sensor_id, run_id }: PacketBatch): string => `${sensor_id}/${run_id}`

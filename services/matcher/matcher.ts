@@ -105,7 +105,7 @@ export class Matcher {
     for (const [hostId, copy] of this.#copies()) {
       let more = true
       while (more) {
-        more = copy.pipeline.end(sessionsASave)
+        more = copy.end(sessionsASave)
         await this.#writer.write(new Map([[hostId, copy]]), this.#signal)
       }
     }

@@ -10,10 +10,10 @@ import { KafkaBus } from '#shared/bus/kafka.ts'
 import { createTopics, until } from '#shared/bus/kafka-fixture.ts'
 import type { RecordedInput } from '../../embedded/recording-fixture.ts'
 import { type Stack, startStack } from '../stack/stack.ts'
-import type { MatcherSettings } from './matcher-process.ts'
 import { keepLatest, type Sessions, topicsOfMatcher } from './recorded-hosts.ts'
+import type { ServiceSettings } from './service-process.ts'
 
-const program = fileURLToPath(new URL('matcher-process.ts', import.meta.url))
+const program = (name: string) => fileURLToPath(new URL(`${name}-process.ts`, import.meta.url))
 export const partitions = 6
 /** Short, so that a killed member is soon out of its group. */
 const times = { sessionMs: 6_000, rebalanceMs: 10_000 }
@@ -28,6 +28,7 @@ export class Pipeline {
   /** Revisions that were published twice with different content. */
   readonly contradictions: string[] = []
   readonly #matchers = new Set<ChildProcess>()
+  readonly #children = new Set<ChildProcess>()
   readonly #stop = new AbortController()
   #reading: Promise<void> = Promise.resolve()
 
@@ -47,14 +48,26 @@ export class Pipeline {
 
   /** A matcher; it is ended with the pipeline. */
   startMatcher(): ChildProcess {
-    const { kafka, redis } = this.stack
-    const settings: MatcherSettings = { brokers: kafka!.brokers, redisUrl: redis!.urls[0]!, times }
-    // Dies with this process, however that ends; setpriv becomes the matcher, so the pid is the matcher's.
-    const args = ['--pdeathsig', 'KILL', process.execPath, program, JSON.stringify(settings)]
-    const matcher = spawn('setpriv', args, { stdio: ['ignore', 'inherit', 'inherit'] })
+    const matcher = this.#start('matcher')
     this.#matchers.add(matcher)
     matcher.once('exit', () => this.#matchers.delete(matcher))
     return matcher
+  }
+
+  /** A resolver; it is ended with the pipeline. */
+  startResolver(): ChildProcess {
+    return this.#start('resolver')
+  }
+
+  #start(name: 'matcher' | 'resolver'): ChildProcess {
+    const { kafka, redis } = this.stack
+    const settings: ServiceSettings = { brokers: kafka!.brokers, redisUrl: redis!.urls[0]!, partitions, times }
+    // Dies with this process, however that ends; setpriv becomes the service, so the pid is the service's.
+    const args = ['--pdeathsig', 'KILL', process.execPath, program(name), JSON.stringify(settings)]
+    const child = spawn('setpriv', args, { stdio: ['ignore', 'inherit', 'inherit'] })
+    this.#children.add(child)
+    child.once('exit', () => this.#children.delete(child))
+    return child
   }
 
   /** Revisions of sessions that were told. */
@@ -113,16 +126,16 @@ export class Pipeline {
   }
 
   /** Waits until all is told as expected, and says how long that took since a fault. */
-  async finish(t: TestContext, expected: Sessions, sinceMs: number): Promise<void> {
-    await this.settle(expected)
+  async finish(t: TestContext, expected: Sessions, sinceMs: number, quietMs?: number): Promise<void> {
+    await this.settle(expected, quietMs)
     t.diagnostic(`${expected.size} sessions, all told ${Math.round(performance.now() - sinceMs)} ms after the fault`)
     assert.deepEqual(this.contradictions, [])
   }
 
   async stop(): Promise<void> {
-    for (const matcher of this.#matchers) {
-      matcher.kill('SIGCONT')
-      matcher.kill('SIGKILL')
+    for (const child of this.#children) {
+      child.kill('SIGCONT')
+      child.kill('SIGKILL')
     }
     this.#stop.abort()
     try {
