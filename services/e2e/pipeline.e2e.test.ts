@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { PacketBatchBuilder } from '#schemas'
+import { type LabeledSession, PacketBatchBuilder } from '#schemas'
 import { KafkaBus } from '#shared/bus/kafka.ts'
 import { unique, until } from '#shared/bus/kafka-fixture.ts'
 import { Health } from '#shared/health.ts'
@@ -135,6 +135,12 @@ async function endSessions({ bus, codecs }: Deployment): Promise<void> {
   await bus.publish('packets', records)
 }
 
+/** What follows from a session's packets alone, as text: records that were decoded have classes. */
+function toldByPackets({ first_us, last_us, tcp_flags, end_reason, community_id, ...more }: LabeledSession): string {
+  const { sni, alpn, ja4, dns_name, splt } = more
+  return JSON.stringify([first_us, last_us, tcp_flags, end_reason, community_id, sni, alpn, ja4, dns_name, splt])
+}
+
 for (const secured of [false, true]) {
   const name = secured ? 'a secured stack, each service with the rights that `topics acls` prints' : 'a real stack'
 
@@ -170,6 +176,7 @@ for (const secured of [false, true]) {
     const expected = await labeledInProcess(told, { codecs, prepare })
     await until('all is told', () => differences(sessions, expected).length === 0, settleMs).catch(() => {})
     assert.deepEqual(differences(sessions, expected), [])
+    for (const [id, record] of expected) assert.deepEqual(toldByPackets(sessions.get(id)!), toldByPackets(record))
     await services.stopAll()
 
     const pollsOf = (host: string) =>
