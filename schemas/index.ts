@@ -14,6 +14,7 @@ import type {
 export * from './avro-bounds.ts'
 export * from './keys.ts'
 export * from './packet-columns.ts'
+export * from './packets-by-flow.ts'
 export * from './types.ts'
 
 interface Records {

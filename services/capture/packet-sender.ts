@@ -1,5 +1,11 @@
 import type { HostDirectory } from '#core/host-directory.ts'
-import { type codecs as checkedInCodecs, type PacketBatch, PacketBatchBuilder, partitionKey } from '#schemas'
+import {
+  type codecs as checkedInCodecs,
+  type PacketBatch,
+  PacketBatchBuilder,
+  packetsByFlow,
+  partitionKey,
+} from '#schemas'
 import type { Outgoing } from '#shared/outgoing.ts'
 
 export interface PacketSenderOptions {
@@ -73,7 +79,7 @@ export class PacketSender {
     }
     batch.seq = host.seq++
     batch.lost = this.#lost - host.lost + host.dropped
-    if (outgoing.send('packets', partitionKey(host_id), codec.encode(batch))) {
+    if (outgoing.send('packets', partitionKey(host_id), codec.encode(packetsByFlow(batch)))) {
       host.lost = this.#lost
       host.dropped = 0
     } else {
