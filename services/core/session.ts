@@ -31,6 +31,13 @@ export const judgementOf = (decision: Decision): Judgement => ({
   agent_gap: decision.agentGap,
 })
 
+/** What a published record said. */
+interface Told {
+  state: RecordState
+  packets: number
+  judgement: Judgement
+}
+
 export type SessionState = ReturnType<Session['state']>
 
 /** A bidirectional flow of one host (design section 3): counts, times, names, and the label once judged. */
@@ -60,8 +67,8 @@ export class Session {
   /** Known once asked for. */
   #id: string | null = null
   judgement: Judgement | null = null
-  /** The last record that was published while the session was in the table. */
-  published: LabeledSession | null = null
+  /** What the last record said that was published while the session was in the table. */
+  #told: Told | null = null
   /** Revision that the next record of this session gets. */
   revision = 0
   /** Second in which the session table looks at it again. */
@@ -116,7 +123,7 @@ export class Session {
       captureGap: this.captureGap,
       truncatedStart: this.truncatedStart,
       judgement: this.judgement,
-      published: this.published,
+      told: this.#told,
       revision: this.revision,
       dueSecond: this.dueSecond,
     }
@@ -124,9 +131,10 @@ export class Session {
 
   /** A session with row `entry` of `rows`. */
   static fromState(state: SessionState, rows: SessionRows, entry: number): Session {
-    const { counts, addresses, protocol, localPort, remotePort, firstFromRemote, ...rest } = state
+    const { counts, addresses, protocol, localPort, remotePort, firstFromRemote, told, ...rest } = state
     rows.setRow(entry, counts)
     const session = new Session(rows, entry, addresses, protocol, localPort, remotePort, firstFromRemote)
+    session.#told = told
     return Object.assign(session, rest)
   }
 
@@ -271,17 +279,22 @@ export class Session {
     }
   }
 
-  /** Whether this closed record says all that is known now. */
-  isToldBy(record: LabeledSession): boolean {
-    const { state, packets_out, packets_in } = record
-    return (
-      state === 'closed' &&
-      packets_out + packets_in ===
-        this.#rows.get(this.#row, word.packetsOut) + this.#rows.get(this.#row, word.packetsIn) &&
-      this.judgement !== null &&
-      record.label_final === this.judgement.label_final &&
-      saysTheSame(record, this.judgement)
-    )
+  /** A record of this session is published while it stays in the table. */
+  tell(state: RecordState): void {
+    this.#told = { state, packets: this.#packets(), judgement: this.judgement! }
+  }
+
+  /** Whether a closed record that was published says all that is known now. */
+  get isTold(): boolean {
+    const told = this.#told
+    if (told?.state !== 'closed' || told.packets !== this.#packets()) return false
+    const { judgement } = this
+    if (judgement === told.judgement) return true
+    return judgement?.label_final === told.judgement.label_final && saysTheSame(told.judgement, judgement)
+  }
+
+  #packets(): number {
+    return this.#rows.get(this.#row, word.packetsOut) + this.#rows.get(this.#row, word.packetsIn)
   }
 
   #communityId(): string {

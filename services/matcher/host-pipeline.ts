@@ -263,8 +263,9 @@ export class HostPipeline {
   #due(session: Session): void {
     if (!this.#options.provisional) return
     if (this.hostId === '' || session.judgement === null) this.#judge(session)
-    session.published = this.#record(session, session.endReason === null ? 'open' : 'closed')
-    this.#records.push(session.published)
+    const state = session.endReason === null ? 'open' : 'closed'
+    this.#records.push(this.#record(session, state))
+    session.tell(state)
   }
 
   #ended(session: Session): void {
@@ -278,8 +279,11 @@ export class HostPipeline {
   #close(session: Session): void {
     if (session.judgement!.stage !== 'A' && this.#matcher) this.#judge(session)
     if (this.#matcher === null) session.judgement!.label_final = true
-    const isOut = session.published !== null && session.isToldBy(session.published)
-    const record = isOut ? session.published! : this.#record(session, 'closed')
+    const isOut = session.isTold
+    if (isOut && session.judgement!.label_final) return
+    // What is out already is only kept, in the revision that it was published in.
+    if (isOut) session.revision--
+    const record = this.#record(session, 'closed')
     const published = record.label_final || this.#options.provisional
     if (published && !isOut) this.#records.push(record)
     if (!record.label_final) this.#keep(record, published)
