@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { codecs, type LabeledSession } from '#schemas'
 import { KafkaBus } from '#shared/bus/kafka.ts'
@@ -13,6 +14,7 @@ import { type Stack, startStack } from '../stack/stack.ts'
 import { keepLatest, type Sessions, topicsOfMatcher } from './recorded-hosts.ts'
 import type { ServiceSettings } from './service-process.ts'
 
+const run = promisify(execFile)
 const program = (name: string) => fileURLToPath(new URL(`${name}-process.ts`, import.meta.url))
 export const partitions = 6
 /** Short, so that a killed member is soon out of its group. */
@@ -123,6 +125,15 @@ export class Pipeline {
     await client.flushall()
     await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
     client.disconnect()
+  }
+
+  /** Cuts every TCP connection to the broker and to Redis; answers with how many that were. Needs root. */
+  async cutConnections(): Promise<number> {
+    const { kafka, redis } = this.stack
+    const ports = [...kafka!.brokers, ...redis!.urls].map(address => address.split(':').at(-1)!)
+    const either = ports.map(port => `dport = ${port}`).join(' or ')
+    const { stdout } = await run('ss', ['-K', '-H', '-t', `( ${either} )`])
+    return stdout.split('\n').length - 1
   }
 
   /** Waits until all is told as expected, and says how long that took since a fault. */

@@ -1,3 +1,4 @@
+import { cpSync, rmSync } from 'node:fs'
 import { suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Pipeline } from './pipeline.ts'
@@ -31,6 +32,25 @@ suite('a matcher whose servers fail', async () => {
     await pipeline.untilTold(1)
     const sinceMs = performance.now()
     await pipeline.emptyRedis()
+    await pipeline.publish(inputs.slice(half))
+    await pipeline.finish(t, expected, sinceMs)
+  })
+
+  test('Redis loses its last seconds', async t => {
+    const pipeline = await Pipeline.start(t)
+    pipeline.startMatcher()
+    await pipeline.publish(inputs.slice(0, half / 2))
+    await pipeline.untilTold(1)
+    const redis = pipeline.stack.redis!.nodes[0]!
+    const data = `${pipeline.stack.folder}/${redis.name}/appendonlydir`
+    const kept = `${data}.kept`
+    cpSync(data, kept, { recursive: true })
+    await pipeline.publish(inputs.slice(half / 2, half), 50, () => sleep(100))
+    await redis.kill()
+    const sinceMs = performance.now()
+    rmSync(data, { recursive: true })
+    cpSync(kept, data, { recursive: true })
+    await redis.start()
     await pipeline.publish(inputs.slice(half))
     await pipeline.finish(t, expected, sinceMs)
   })

@@ -100,8 +100,8 @@ export class KafkaSubscription implements Subscription {
       maxBytesPerPartition: fetchBytesPerPartition,
       maxBytes: fetchBytes,
       maxWaitTimeInMs: fetchWaitMs,
-      // Who never was a member may lack a permission; to who was one, the brokers come back or the watchdog ends it.
-      retry: { restartOnFailure: async error => this.#memberId !== null || !isWithoutCoordinator(error) },
+      // One that is stopped while it starts anew would start again for ever.
+      retry: { restartOnFailure: async () => !this.#isOver },
     })
     this.#committer = new OffsetCommitter(this.#consumer)
     const { STOP, CRASH } = this.#consumer.events
@@ -352,7 +352,7 @@ export class KafkaSubscription implements Subscription {
   }
 }
 
-/** kafkajs hides why there is no coordinator. */
+/** It is asked for again and again, but where that is not allowed. */
 function explain(error: Error): string {
   return isWithoutCoordinator(error) ? `${error.message}; may this principal READ the group?` : error.message
 }

@@ -77,12 +77,30 @@ test('a group tells its assigners what it joined and fetched, empty partitions t
   assert.equal(told.length, 2)
 })
 
-test('that no broker knows the coordinator is a reason to ask again', async () => {
+test('that no broker tells the coordinator is a reason to ask again, unless the group may not be read', async () => {
   patchKafkajs()
   const Cluster = require('kafkajs/src/cluster')
-  const cluster = Object.assign(Object.create(Cluster.prototype), { brokerPool: { withBroker: async () => null } })
-  const error = await cluster.findGroupCoordinatorMetadata({ groupId: 'g' }).catch((error: unknown) => error)
+  const Broker = require('kafkajs/src/broker')
+  const ask = async (type: string) => {
+    const error = Object.assign(new Error('refused'), { type })
+    const refuse = () => {
+      throw error
+    }
+    const broker = Object.assign(Object.create(Broker.prototype), { lookupRequest: () => refuse })
+    const brokerPool = {
+      withBroker: async (work: (one: object) => Promise<object>) => work({ nodeId: 1, broker }).catch(() => null),
+    }
+    const retrier = (work: (bail: (error: Error) => void) => Promise<object>) =>
+      work(error => {
+        throw error
+      })
+    const logger = { debug: () => {} }
+    const cluster = Object.assign(Object.create(Cluster.prototype), { brokerPool, retrier, logger })
+    return cluster.findGroupCoordinatorMetadata({ groupId: 'g' }).catch((error: unknown) => error)
+  }
+  const error = await ask('NETWORK_EXCEPTION')
   assert.equal(error.retriable, true)
   assert.ok(isWithoutCoordinator(new Error('wrapped', { cause: error })))
   assert.ok(!isWithoutCoordinator(new Error('other')))
+  assert.equal((await ask('GROUP_AUTHORIZATION_FAILED')).retriable, false)
 })

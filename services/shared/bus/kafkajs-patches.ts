@@ -39,8 +39,16 @@ export interface GroupObserver {
   fetched: (batches: readonly FetchedBatch[]) => void
 }
 
+interface GroupQuestion {
+  groupId: string
+}
+
+interface Broker {
+  findGroupCoordinator: (question: GroupQuestion) => Promise<object>
+}
+
 interface Cluster {
-  findGroupCoordinatorMetadata: (group: object) => Promise<object>
+  findGroupCoordinatorMetadata: (question: GroupQuestion) => Promise<object>
 }
 
 interface ConsumerGroup {
@@ -69,7 +77,10 @@ export function patchKafkajs(): void {
   requestQueue[isPatched] = true
   stopIdleTimer(requestQueue)
   observeGroup(require('kafkajs/src/consumer/consumerGroup').prototype as ConsumerGroup)
-  seekCoordinatorAgain(require('kafkajs/src/cluster').prototype as Cluster)
+  seekCoordinatorAgain(
+    require('kafkajs/src/cluster').prototype as Cluster,
+    require('kafkajs/src/broker').prototype as Broker,
+  )
   encodeFast(require('kafkajs/src/protocol/requests/produce') as ProduceProtocol)
 }
 
@@ -101,14 +112,29 @@ function stopIdleTimer(requestQueue: RequestQueue): void {
   }
 }
 
-/** kafkajs ends a consumer for good when no broker knows its coordinator, as while they are started anew. */
-function seekCoordinatorAgain(cluster: Cluster): void {
-  const { findGroupCoordinatorMetadata } = cluster
-  cluster.findGroupCoordinatorMetadata = async function (this: Cluster, group) {
+/**
+ * kafkajs ends a consumer for good when no broker tells its coordinator, as while they are started anew or connections break,
+ * and hides why. Only who may not read the group has to give up.
+ */
+function seekCoordinatorAgain(cluster: Cluster, broker: Broker): void {
+  const denied = new Set<string>()
+  const { findGroupCoordinator } = broker
+  broker.findGroupCoordinator = async function (this: Broker, question) {
+    denied.delete(question.groupId)
     try {
-      return await findGroupCoordinatorMetadata.call(this, group)
+      return await findGroupCoordinator.call(this, question)
     } catch (error) {
-      throw isWithoutCoordinator(error) ? Object.assign(error as Error, { retriable: true }) : error
+      if ((error as { type?: string }).type === 'GROUP_AUTHORIZATION_FAILED') denied.add(question.groupId)
+      throw error
+    }
+  }
+  const { findGroupCoordinatorMetadata } = cluster
+  cluster.findGroupCoordinatorMetadata = async function (this: Cluster, question) {
+    try {
+      return await findGroupCoordinatorMetadata.call(this, question)
+    } catch (error) {
+      if (isWithoutCoordinator(error)) Object.assign(error as Error, { retriable: !denied.has(question.groupId) })
+      throw error
     }
   }
 }
