@@ -38,6 +38,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   matcher: async () => (await import('./matcher.ts')).matcherCommand(),
   resolver: async () => (await import('./resolver.ts')).resolverCommand(),
   export: async () => (await import('./export.ts')).exportCommand(),
+  replay: async () => (await import('./replay.ts')).replayCommand(),
+  doctor: async () => (await import('./doctor.ts')).doctorCommand(),
   tail: async () => (await import('./tail.ts')).tailCommand(),
   topics: async () => (await import('./topics.ts')).topicsCommand(),
 }

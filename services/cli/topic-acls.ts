@@ -1,7 +1,7 @@
 import type { Topic } from '#schemas'
 
 /** Who runs; each has a principal of its own. */
-export const aclServices = ['agent', 'capture', 'matcher', 'resolver', 'export', 'tail'] as const
+export const aclServices = ['agent', 'capture', 'matcher', 'resolver', 'export', 'tail', 'doctor'] as const
 export type AclService = (typeof aclServices)[number]
 
 export interface Acl {
@@ -34,6 +34,7 @@ const grants: Record<AclService, Grant> = {
   resolver: { reads: ['labeled-sessions'], writes: ['resolutions', 'dead-letters'], group: 'resolver' },
   export: { reads: ['labeled-sessions'], writes: ['dead-letters'], group: 'export*' },
   tail: { reads: ['labeled-sessions'], group: 'tail-*' },
+  doctor: { reads: ['hosts', 'socket-snapshots', 'socket-events', 'packets'], group: 'doctor-*' },
 }
 
 /** The least that lets each service work, by principals such as `User:agent`. */
