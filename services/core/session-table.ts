@@ -17,6 +17,9 @@ export const sessionTimes = Object.freeze({
 })
 export type SessionTimes = typeof sessionTimes
 
+/** Sessions are looked at again in steps of this: no record is later than that for it. */
+const stepUs = 250_000
+
 /** What the table tells while packets and time go by; called in order of the packets. */
 export interface SessionListener {
   started: (session: Session) => void
@@ -50,9 +53,9 @@ export class SessionTable {
   readonly #rows = new SessionRows()
   /** By their number among the 5-tuples. */
   readonly #sessions: (Session | undefined)[] = []
-  /** Sessions by the second in which they are looked at again, their `dueSecond`. */
+  /** Sessions by the step in which they are looked at again, their `dueStep`. */
   readonly #due = new Map<number, Set<Session>>()
-  #sweptSecond = Number.NEGATIVE_INFINITY
+  #sweptStep = Number.NEGATIVE_INFINITY
 
   constructor(listener: SessionListener, times: SessionTimes = sessionTimes) {
     this.#listener = listener
@@ -71,14 +74,14 @@ export class SessionTable {
   state() {
     const places = new Map<Session, number>()
     for (const session of this.#open) places.set(session, places.size)
-    const due = Array.from(this.#due, ([second, sessions]) => {
-      return [second, Array.from(sessions, session => places.get(session)!)] as const
+    const due = Array.from(this.#due, ([step, sessions]) => {
+      return [step, Array.from(sessions, session => places.get(session)!)] as const
     })
-    return { open: Array.from(this.#open, session => session.state()), due, sweptSecond: this.#sweptSecond }
+    return { open: Array.from(this.#open, session => session.state()), due, sweptStep: this.#sweptStep }
   }
 
   /** Answers with the sessions in the order of `open`. */
-  restore({ open, due, sweptSecond }: SessionTableState): Session[] {
+  restore({ open, due, sweptStep }: SessionTableState): Session[] {
     const sessions = open.map(state => {
       const words = new Int32Array(8)
       new Uint8Array(words.buffer).set(state.addresses)
@@ -89,8 +92,8 @@ export class SessionTable {
       this.#sessions[entry] = session
       return session
     })
-    for (const [second, places] of due) this.#due.set(second, new Set(places.map(place => sessions[place]!)))
-    this.#sweptSecond = sweptSecond
+    for (const [step, places] of due) this.#due.set(step, new Set(places.map(place => sessions[place]!)))
+    this.#sweptStep = sweptStep
     return sessions
   }
 
@@ -133,11 +136,11 @@ export class SessionTable {
 
   /** Lets time go on to `nowUs`: ends what was silent too long, tells what is due for an early record. */
   advance(nowUs: number): void {
-    const second = Math.floor(nowUs / 1e6)
-    if (second === this.#sweptSecond) return
-    this.#sweptSecond = second
+    const step = Math.floor(nowUs / stepUs)
+    if (step === this.#sweptStep) return
+    this.#sweptStep = step
     for (const [bucket, sessions] of [...this.#due]) {
-      if (bucket >= second) continue
+      if (bucket >= step) continue
       this.#due.delete(bucket)
       for (const session of sessions) this.#look(session, nowUs)
     }
@@ -188,13 +191,13 @@ export class SessionTable {
   #schedule(session: Session): void {
     const { entry } = session
     const nextUs = Math.min(this.#silentUs(entry, session.protocol === tcp), this.#recordUs(entry))
-    const second = Math.floor(nextUs / 1e6)
-    if (second === session.dueSecond) return
-    this.#due.get(session.dueSecond)?.delete(session)
-    session.dueSecond = second
-    const bucket = this.#due.get(second)
+    const step = Math.floor(nextUs / stepUs)
+    if (step === session.dueStep) return
+    this.#due.get(session.dueStep)?.delete(session)
+    session.dueStep = step
+    const bucket = this.#due.get(step)
     if (bucket) bucket.add(session)
-    else this.#due.set(second, new Set([session]))
+    else this.#due.set(step, new Set([session]))
   }
 
   /** The entry of a flow's session; -1 for none. */
@@ -228,7 +231,7 @@ export class SessionTable {
     const session = this.#sessions[entry]!
     this.#rows.end(entry, reason)
     this.#open.delete(session)
-    this.#due.get(session.dueSecond)?.delete(session)
+    this.#due.get(session.dueStep)?.delete(session)
     this.#tuples.remove(entry)
     this.#sessions[entry] = undefined
     this.#listener.ended(session)

@@ -71,8 +71,8 @@ export class Session {
   #told: Told | null = null
   /** Revision that the next record of this session gets. */
   revision = 0
-  /** Second in which the session table looks at it again. */
-  dueSecond = Number.NaN
+  /** When the session table looks at it again. */
+  dueStep = Number.NaN
 
   constructor(
     rows: SessionRows,
@@ -125,7 +125,7 @@ export class Session {
       judgement: this.judgement,
       told: this.#told,
       revision: this.revision,
-      dueSecond: this.dueSecond,
+      dueStep: this.dueStep,
     }
   }
 
