@@ -32,9 +32,9 @@ export function node24Environment(node) {
   return env
 }
 
-/** Runs this very command again under `bin` and ends as it ends: same exit code, same signal. Does not return. */
-export async function becomeNode(bin) {
-  const args = [...process.execArgv, ...process.argv.slice(1)]
+/** Runs this very command again under `bin`, with more flags for Node, and ends as it ends: same exit code, same signal. Does not return. */
+export async function becomeNode(bin, flags = []) {
+  const args = [...flags, ...process.execArgv, ...process.argv.slice(1)]
   if (process.execve) process.execve(bin, [bin, ...args], process.env)
   const { spawn } = await import('node:child_process')
   const child = spawn(bin, args, { stdio: 'inherit' })

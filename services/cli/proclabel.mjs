@@ -2,6 +2,7 @@
 /** The `proclabel` command: finds Node 24, then runs main.ts with it. Exit status 69 when the set-up is missing. */
 import module from 'node:module'
 import process from 'node:process'
+import { matcherFlags } from './matcher-flags.mjs'
 import { becomeNode, node24Package, nodeMajor, root } from './node24.mjs'
 
 const NOT_SET_UP = 69 // EX_UNAVAILABLE of sysexits.h
@@ -16,6 +17,9 @@ if (nodeMajor < 24) {
   if (folder !== null) await becomeNode(`${folder}/bin/node`)
   // Node 22.18 strips types too, and the Windows agent runs on it.
   if (process.features.typescript !== 'strip') stop(`needs Node 24, found ${process.version} alone`)
+}
+if (process.argv[2] === 'matcher' && process.execve && !process.execArgv.includes(matcherFlags[0])) {
+  await becomeNode(process.execPath, matcherFlags)
 }
 module.enableCompileCache(`${root}node_modules/.cache/compile`)
 try {
