@@ -159,7 +159,7 @@ export class Matcher {
     const { store, persistent } = this.#options
     const partition: Partition = {
       copies: new Map(),
-      written: new TrailingCommits(this.#options.commitLagMs),
+      written: new TrailingCommits(this.#options.commitLagMs, () => store.epoch === this.#epoch),
       isRebuilt: false,
     }
     if (persistent) {

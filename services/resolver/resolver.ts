@@ -171,7 +171,7 @@ export class Resolver {
         applied,
         isDirty: false,
         last: null,
-        written: new TrailingCommits(this.#options.commitLagMs),
+        written: new TrailingCommits(this.#options.commitLagMs, () => store.epoch === this.#epoch),
       },
       ...{ nextWriteMs: performance.now() + this.#options.writeEveryMs },
       ...{ lookedUs: names.nowUs, lookedMs: performance.now(), lookedRecords: -1 },
