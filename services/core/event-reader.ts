@@ -44,7 +44,7 @@ export class EventReader {
 
   /** Host time of the earliest event that was new; null for a message without, or seen before. */
   apply(message: SocketEvents, isLocal: (ip: string) => boolean): number | null {
-    const { kind } = this.#sequences.take(`${message.source} ${message.run_id}`, message.seq)
+    const { kind } = this.#sequences.take(message.source, message.run_id, message.seq)
     if (kind === 'repeated') return null
 
     const first = message.events[0]

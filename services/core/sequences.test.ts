@@ -5,7 +5,7 @@ import { Sequences } from './sequences.ts'
 
 test('a message that overtook others leaves their places open, once', () => {
   const sequences = new Sequences()
-  const kinds = [5, 6, 9, 7, 7, 9, 8, 10].map(seq => sequences.take('run', seq))
+  const kinds = [5, 6, 9, 7, 7, 9, 8, 10].map(seq => sequences.take('sensor', 'run', seq))
   assert.deepEqual(kinds, [
     { kind: 'first' },
     { kind: 'next' },
@@ -20,18 +20,27 @@ test('a message that overtook others leaves their places open, once', () => {
 
 test('a run begins anywhere, and messages just before its first count too', () => {
   const sequences = new Sequences()
-  assert.deepEqual(sequences.take('run', 100), { kind: 'first' })
-  assert.deepEqual(sequences.take('run', 99), { kind: 'late' })
-  assert.deepEqual(sequences.take('run', 10), { kind: 'repeated' })
-  assert.deepEqual(sequences.take('other run', 0), { kind: 'first' })
+  assert.deepEqual(sequences.take('sensor', 'run', 100), { kind: 'first' })
+  assert.deepEqual(sequences.take('sensor', 'run', 99), { kind: 'late' })
+  assert.deepEqual(sequences.take('sensor', 'run', 10), { kind: 'repeated' })
+  assert.deepEqual(sequences.take('other sensor', 'run', 0), { kind: 'first' })
+})
+
+test('a new run of a source that is known is told from the first of another source', () => {
+  const sequences = new Sequences()
+  assert.deepEqual(sequences.take('sensor', 'run', 0), { kind: 'first' })
+  assert.deepEqual(sequences.take('sensor', 'next run', 0), { kind: 'new-run' })
+  assert.deepEqual(sequences.take('sensor', 'run', 1), { kind: 'next' }, 'what was on its way of the old one')
+  assert.deepEqual(sequences.take('sensor', 'next run', 1), { kind: 'next' })
+  assert.deepEqual(sequences.take('other', 'next run', 0), { kind: 'first' })
 })
 
 test('a jump of millions costs bounded memory', () => {
   const sequences = new Sequences()
-  sequences.take('run', 0)
-  assert.deepEqual(sequences.take('run', 50_000_000), { kind: 'gap', missing: 49_999_999 })
-  assert.ok(sequences.state().get('run')!.missing.size <= 1024)
-  assert.deepEqual(sequences.take('run', 49_999_999), { kind: 'late' })
+  sequences.take('sensor', 'run', 0)
+  assert.deepEqual(sequences.take('sensor', 'run', 50_000_000), { kind: 'gap', missing: 49_999_999 })
+  assert.ok(sequences.state().get('sensor/run')!.missing.size <= 1024)
+  assert.deepEqual(sequences.take('sensor', 'run', 49_999_999), { kind: 'late' })
 })
 
 test('whatever the order and however often, each number counts once', () => {
@@ -39,7 +48,7 @@ test('whatever the order and however often, each number counts once', () => {
   fc.assert(
     fc.property(arrivals, seqs => {
       const sequences = new Sequences()
-      const counted = seqs.filter(seq => sequences.take('run', seq).kind !== 'repeated')
+      const counted = seqs.filter(seq => sequences.take('sensor', 'run', seq).kind !== 'repeated')
       assert.deepEqual(
         counted.toSorted((a, b) => a - b),
         [...new Set(seqs)].sort((a, b) => a - b),

@@ -1,5 +1,8 @@
-/** Where a message stands among those of its source's run. `late`: it was missing until now. */
-export type Place = { kind: 'first' | 'next' | 'late' | 'repeated' } | { kind: 'gap'; missing: number }
+/**
+ * Where a message stands among those of its source's run. `first`: no run of its source is known; `new-run`: another one is, of
+ * which nobody knows how it ended. `late`: it was missing until now.
+ */
+export type Place = { kind: 'first' | 'new-run' | 'next' | 'late' | 'repeated' } | { kind: 'gap'; missing: number }
 
 /** Runs that are remembered; the one heard of longest ago leaves first. */
 const runsKept = 16
@@ -9,6 +12,7 @@ const missingKept = 1024
 const beforeFirst = 16
 
 interface Run {
+  source: string
   last: number
   missing: Set<number>
 }
@@ -17,12 +21,14 @@ interface Run {
 export class Sequences {
   readonly #runs = new Map<string, Run>()
 
-  take(runKey: string, seq: number): Place {
+  take(source: string, runId: string, seq: number): Place {
+    const runKey = `${source}/${runId}`
     const run = this.#runs.get(runKey)
     if (!run) {
-      this.#runs.set(runKey, { last: seq, missing: range(Math.max(0, seq - beforeFirst), seq) })
+      const isKnown = this.#runs.values().some(other => other.source === source)
+      this.#runs.set(runKey, { source, last: seq, missing: range(Math.max(0, seq - beforeFirst), seq) })
       if (this.#runs.size > runsKept) this.#runs.delete(this.#runs.keys().next().value!)
-      return { kind: 'first' }
+      return { kind: isKnown ? 'new-run' : 'first' }
     }
     this.#runs.delete(runKey)
     this.#runs.set(runKey, run)

@@ -259,9 +259,11 @@ export class HostCopy {
   }
 
   #applyPackets(batch: PacketBatch, columns: PacketColumns): Fate {
-    const place = this.#sequences.take(runOf(batch), batch.seq)
+    const place = this.#sequences.take(batch.sensor_id, batch.run_id, batch.seq)
     if (place.kind === 'repeated') return { kind: 'repeated' }
-    this.pipeline.applyPackets(batch, batch.lost + (place.kind === 'gap' ? place.missing : 0), columns)
+    // What a sensor saw before it began anew, and had not sent, nobody counted; between its runs it saw nothing.
+    const uncounted = place.kind === 'gap' ? place.missing : place.kind === 'new-run' ? 1 : 0
+    this.pipeline.applyPackets(batch, batch.lost + uncounted, columns)
     return { kind: 'applied' }
   }
 

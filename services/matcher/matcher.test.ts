@@ -108,11 +108,22 @@ suite('repeated and missing batches', () => {
     ])
   })
 
-  test('every run of every sensor counts for itself', async t => {
+  test('every sensor counts for itself', async t => {
     const { publish, finish, matcher } = start(t)
-    const others = [{ sensor_id: 'other' }, { run_id: 'next' }]
-    await publish('packets', numbered(7, 1000), ...others.map((other, i) => numbered(i, 2000 + i, other)))
+    await publish('packets', numbered(7, 1000), numbered(0, 2000, { sensor_id: 'other' }))
     assert.ok((await finish()).every(({ capture_gap }) => !capture_gap))
+    assert.deepEqual(matcher.records, { applied: 2 })
+  })
+
+  test('a sensor that begins anew marks what was open, once; its numbers begin anew', async t => {
+    const { publish, finish, matcher } = start(t)
+    const anew = { run_id: 'next' }
+    await publish('packets', numbered(0, 1000), numbered(0, 2000, anew), numbered(1, 3000, anew))
+    assert.deepEqual(told(await finish()), [
+      [1000, 1, true],
+      [2000, 1, false],
+      [3000, 1, false],
+    ])
     assert.deepEqual(matcher.records, { applied: 3 })
   })
 })
