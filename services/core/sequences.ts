@@ -25,7 +25,7 @@ export class Sequences {
     const runKey = `${source}/${runId}`
     const run = this.#runs.get(runKey)
     if (!run) {
-      const isKnown = this.#runs.values().some(other => other.source === source)
+      const isKnown = [...this.#runs.values()].some(other => other.source === source)
       this.#runs.set(runKey, { source, last: seq, missing: range(Math.max(0, seq - beforeFirst), seq) })
       if (this.#runs.size > runsKept) this.#runs.delete(this.#runs.keys().next().value!)
       return { kind: isKnown ? 'new-run' : 'first' }
