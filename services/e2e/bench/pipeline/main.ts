@@ -33,7 +33,7 @@ const isQuick = values.quick
 /** The target: 300,000 packets and 5,000 sessions each second. */
 const sessionsPerSecond = isQuick ? 1000 : 5000
 /** UDP sessions end after a minute of silence: from then on as many end as begin. */
-const historyMs = isQuick ? 15_000 : 65_000
+const historyMs = isQuick ? 10_000 : 65_000
 const spanMs = isQuick ? 5000 : 8000
 const warmMs = 4000
 const partitions = 48
@@ -103,21 +103,21 @@ async function capacity(): Promise<void> {
     await next(null)
     const rates = new Map<number, number>()
     console.log(`\n### At full speed, ${figures[1]!.open} sessions open\n\n${capacityHead}`)
-    for (const [i, matchers] of [2, 1, 4].entries()) {
-      if (i > 0) await servers.startMatchers(matchers)
+    for (const matchers of rows) {
+      if (rates.size > 0) await servers.startMatchers(matchers)
+      await next(null)
       const before = servers.diskBytes()
-      atMs += spanMs
-      const span = await servers.publish({ untilMs: atMs, pace: null }, figures[i + 1]!.records)
-      rates.set(
-        matchers,
-        printCapacity(`${matchers} matcher${matchers > 1 ? 's' : ''}`, { figures: figures[i + 1]!, span }),
-      )
-      if (i === 0) await noteSizes(servers, before, figures[1]!)
+      const phase = { figures: figures[part]!, span: await next(null) }
+      if (rates.size === 0) await noteSizes(servers, before, phase.figures)
+      rates.set(matchers, printCapacity(`${matchers} matcher${matchers > 1 ? 's' : ''}`, phase))
     }
-    await servers.startMatchers(2)
+    if (!isQuick) {
+      await servers.startMatchers(2)
+      await next(null)
+    }
     const speed = Math.min(1, (0.85 * rates.get(2)!) / (sessionsPerSecond * meanPackets))
     const goMs = Date.now() + 1000
-    const phase = { figures: figures[part]!, span: await next({ goMs, speed }) }
+    const phase = { figures: figures[part]!, span: await next({ fromMs: atMs, goMs, speed }) }
     printCapacity(`2 matchers, at ${Math.round(speed * sessionsPerSecond * meanPackets)} packets/s`, phase)
     const lags = phase.span.samples.slice(4).map(({ lagS }) => lagS)
     const third = Math.ceil(lags.length / 3)
@@ -155,9 +155,11 @@ async function latency(): Promise<void> {
     await servers.startMatchers(2)
     await servers.publish({ untilMs: historyMs, pace: null }, figures[0]!.records + hostRecords)
     const goMs = Date.now() + 1000
-    // The first record goes out when the first batch is full, a batch's time after the span began.
-    servers.reader.follow(startUs + historyMs * 1000, goMs - batchMs)
-    const span = await servers.publish({ untilMs: historyMs + pacedMs, pace: { goMs, speed: 1 } }, figures[1]!.records)
+    servers.reader.follow(startUs + historyMs * 1000, goMs)
+    const span = await servers.publish(
+      { untilMs: historyMs + pacedMs, pace: { fromMs: historyMs, goMs, speed: 1 } },
+      figures[1]!.records,
+    )
     console.log(`\n### Latency at ${half * meanPackets} packets/s and ${half} sessions/s, batches of ${batchMs} ms\n`)
     printTimes(servers.reader)
     console.log(`\nThe producer was ${Math.round(span.answer.behindMs)} ms behind its pace at most.`)

@@ -12,8 +12,8 @@ export interface ProducerSettings {
 /** Publish what comes before `untilMs` of the load, as fast as it goes or at a pace. */
 export interface ProducerOrder {
   untilMs: number
-  /** The moment of its first record by the wall clock, and how fast event time passes. */
-  pace: { goMs: number; speed: number } | null
+  /** The load's moment `fromMs` is at `goMs` by the wall clock; from there its time passes at `speed`. */
+  pace: { fromMs: number; goMs: number; speed: number } | null
 }
 
 /** What the producer tells when an order is carried out: the bus has it all. */
@@ -50,7 +50,6 @@ function publish(part: readonly FiledRecord[]): void {
 
 async function carryOut({ untilMs, pace }: ProducerOrder): Promise<ProducerAnswer> {
   const startMs = performance.now()
-  const firstMs = next.done ? 0 : next.value.atMs
   let records = 0
   let behindMs = 0
   let part: FiledRecord[] = []
@@ -63,7 +62,7 @@ async function carryOut({ untilMs, pace }: ProducerOrder): Promise<ProducerAnswe
   for (; !next.done && next.value.atMs <= untilMs; next = load.next()) {
     const record = next.value
     if (pace !== null) {
-      const lateMs = Date.now() - (pace.goMs + (record.atMs - firstMs) / pace.speed)
+      const lateMs = Date.now() - (pace.goMs + (record.atMs - pace.fromMs) / pace.speed)
       if (lateMs < 0) {
         flush()
         await sleep(-lateMs)

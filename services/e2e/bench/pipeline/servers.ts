@@ -8,6 +8,7 @@ import { KafkaBus } from '#shared/bus/kafka.ts'
 import { kafkaOf } from '#shared/bus/kafka-fixture.ts'
 import { applyTopics } from '../../../cli/apply-topics.ts'
 import { matcherFlags } from '../../../cli/matcher-flags.mjs'
+import { matcherGroup } from '../../../matcher/matcher.ts'
 import { type Stack, startStack } from '../../stack/stack.ts'
 import type { MatcherProgress, MatcherSettings } from './matcher.ts'
 import { cpuSecondsOf, machineCpuSeconds, startProgram, stopProgram } from './processes.ts'
@@ -55,7 +56,8 @@ const moreFlags = process.env.PROCLABEL_BENCH_MATCHER_FLAGS?.split(' ') ?? []
 const sampleMs = 500
 /** Without a record applied for so long, a run is given up. */
 const stallMs = 60_000
-const joinMs = 5000
+/** Who applied nothing for so long has nothing to do. */
+const quietMs = 5000
 
 /** Real servers, a producer, matchers in processes of their own, and this process as the reader of what they tell. */
 export class Servers {
@@ -107,11 +109,21 @@ export class Servers {
       child.on('message', message => Object.assign(matcher.progress, message))
       return matcher
     })
-    // They join, and read again what was not committed.
+    await this.#joined(count)
+    // They read again what was not committed.
     let records = -1
-    while (records !== this.#records() || records < 0) {
+    while (records !== this.#records()) {
       records = this.#records()
-      await sleep(joinMs)
+      await sleep(quietMs)
+    }
+  }
+
+  /** Waits until the group has so many members, and knows who reads what. */
+  async #joined(count: number): Promise<void> {
+    for (;;) {
+      const { groups } = await this.#admin.describeGroups([matcherGroup])
+      if (groups[0]?.state === 'Stable' && groups[0].members.length === count) return
+      await sleep(sampleMs)
     }
   }
 
@@ -125,14 +137,14 @@ export class Servers {
     const before = await this.#told()
     this.#producer.send(order)
     const samples = [this.#sample()]
-    for (let quietMs = 0; answer === null || this.#records() < until; quietMs += sampleMs) {
+    for (let stalledMs = 0; answer === null || this.#records() < until; stalledMs += sampleMs) {
       await sleep(sampleMs)
       const sample = this.#sample()
-      if (sample.records > samples.at(-1)!.records) quietMs = 0
+      if (sample.records > samples.at(-1)!.records) stalledMs = 0
       samples.push(sample)
       const ended = [this.#producer, ...this.#matchers.map(({ child }) => child)].find(child => child.exitCode !== null)
       if (ended) throw new Error(`a process of the bench ended with ${ended.exitCode}`)
-      if (quietMs > stallMs)
+      if (stalledMs > stallMs)
         throw new Error(`nothing applied for ${stallMs / 1000} s, ${until - sample.records} records left`)
     }
     const told = await this.#told()
