@@ -3,7 +3,7 @@ import type { Bus } from './bus/bus.ts'
 import { ProclabelError } from './errors.ts'
 import type { HealthComponent } from './health.ts'
 import { noMetrics } from './metrics.ts'
-import { type ProducerMetrics, producerMetrics } from './service-metrics.ts'
+import { type DropReason, type ProducerMetrics, producerMetrics } from './service-metrics.ts'
 import type { EventLog, OutgoingRecord, Spool } from './spool.ts'
 
 export interface OutgoingOptions {
@@ -32,12 +32,11 @@ export interface OutgoingStatistics {
   spooledTotal: number
   spooledRecords: number
   spooledBytes: number
-  /**
-   * Records that will never be published, by reason. Of the newest: queue-full, spool-full, disk-full, disk-error, stopped. Of
-   * those on disk: spool-full, where the oldest make room, torn, unreadable. not-accepted: the bus never takes such a record.
-   */
-  dropped: Readonly<Record<string, number>>
+  /** Records that will never be published, by reason. */
+  dropped: Readonly<Dropped>
 }
+
+type Dropped = Partial<Record<DropReason, number>>
 
 interface Queued extends OutgoingRecord {
   /** When it came, by performance.now(). */
@@ -98,9 +97,9 @@ export class Outgoing {
   readonly #failedAtEnd = Promise.withResolvers<void>()
   readonly #timer: NodeJS.Timeout
   readonly #published: Record<string, number> = {}
-  readonly #dropped: Record<string, number> = {}
+  readonly #dropped: Dropped = {}
   /** What of the spool's drops is in the metrics. */
-  readonly #measured: Record<string, number> = {}
+  readonly #measured: Dropped = {}
   #failures = 0
   #spooledTotal = 0
   #awaySinceMs: number | null = null
@@ -140,7 +139,7 @@ export class Outgoing {
   get statistics(): OutgoingStatistics {
     const spool = this.#spool?.statistics
     const dropped = { ...this.#dropped }
-    for (const [reason, count] of Object.entries(spool?.dropped ?? {})) dropped[reason] = (dropped[reason] ?? 0) + count
+    for (const [reason, count] of countsOf(spool?.dropped)) dropped[reason] = (dropped[reason] ?? 0) + count
     return {
       published: { ...this.#published },
       failures: this.#failures,
@@ -324,13 +323,17 @@ export class Outgoing {
     this.#moveAgainMs = performance.now() + this.#patienceMs
   }
 
-  #drop(topic: string, reason: string): void {
+  #drop(topic: string, reason: DropReason): void {
     this.#dropped[reason] = (this.#dropped[reason] ?? 0) + 1
     this.#metrics.dropped.add(1, { topic, reason })
-    if (this.#telling) this.#telling.dropped++
+    this.#tellOfDrop(reason, 1)
+  }
+
+  #tellOfDrop(reason: DropReason, records: number): void {
+    if (this.#telling) this.#telling.dropped += records
     else {
-      this.#telling = { dropped: 1 }
-      this.#log.warn({ reason, ...this.#loadFields }, 'records are dropped: they come faster than the bus takes them')
+      this.#telling = { dropped: records }
+      this.#log.warn({ reason, ...this.#loadFields }, 'records are dropped')
     }
   }
 
@@ -362,9 +365,12 @@ export class Outgoing {
     const { queuedRecords, spooledBytes } = this.statistics
     this.#metrics.queued.set(queuedRecords)
     this.#metrics.spooled.set(spooledBytes)
-    for (const [reason, count] of Object.entries(this.#spool?.statistics.dropped ?? {})) {
-      this.#metrics.dropped.add(count - (this.#measured[reason] ?? 0), { topic: 'other', reason })
+    for (const [reason, count] of countsOf(this.#spool?.statistics.dropped)) {
+      const more = count - (this.#measured[reason] ?? 0)
       this.#measured[reason] = count
+      if (more === 0) continue
+      this.#metrics.dropped.add(more, { topic: 'other', reason })
+      this.#tellOfDrop(reason, more)
     }
     this.#health?.waiting(!this.#isEmpty)
   }
@@ -373,6 +379,8 @@ export class Outgoing {
     return { queued_bytes: this.#queuedBytes, spooled_records: this.#spool?.statistics.records ?? 0 }
   }
 }
+
+const countsOf = (dropped: Dropped = {}) => Object.entries(dropped) as [DropReason, number][]
 
 /** How many records from the first on make up a write of about `chunkBytes`. */
 function portion(queue: readonly Queued[]): number {

@@ -6,6 +6,25 @@ const topic = Object.keys(topics)
 const partitionLabels = (count: number) => Array.from({ length: count }, (_, partition) => String(partition))
 const result = ['ok', 'error']
 
+/** Why a record is given up before it was published. */
+export const dropReasons = [
+  /** Memory is full, and there is no spool. */
+  'queue-full',
+  /** The newest do not fit, or the oldest make room for them. */
+  'spool-full',
+  'disk-full',
+  /** The spool cannot be written. */
+  'disk-error',
+  /** The producer was stopped, and the spool did not take them. */
+  'stopped',
+  /** The bus never takes such a record. */
+  'not-accepted',
+  /** On disk: the end of a segment is not whole, the rest of one cannot be read. */
+  'torn',
+  'unreadable',
+] as const
+export type DropReason = (typeof dropReasons)[number]
+
 export type ProducerMetrics = ReturnType<typeof producerMetrics>
 /** What a service publishes, and what waits to be published. */
 export const producerMetrics = (metrics: Metrics) => ({
@@ -26,7 +45,7 @@ export const producerMetrics = (metrics: Metrics) => ({
   dropped: metrics.counter({
     name: 'spool_dropped_total',
     help: 'Records given up before they were published',
-    labels: { topic, reason: ['spool-full', 'disk-full', 'disk-error', 'queue-full'] },
+    labels: { topic, reason: dropReasons },
   }),
 })
 

@@ -281,6 +281,25 @@ test('a full disk refuses, tells once, loses nothing that was taken, and takes a
   await spool.close()
 })
 
+test('on a full disk the oldest make room where they may, and are counted; the newest are there', async t => {
+  const folder = mountSmallDisk(t)
+  if (!folder) return t.skip('needs root, to mount a small disk')
+  const log = createLog()
+  const spool = await openSpool(join(folder, 'spool'), { log, maxBytes: 256 * 1024, whenFull: 'drop-oldest' })
+  writeFileSync(join(folder, 'other'), Buffer.alloc(50_000))
+  await spool.append(range(0, 5).map(i => numbered(i, 3000)))
+  const chunk = await spool.read(5000)
+  for (const i of range(5, 200)) assert.equal((await spool.append([numbered(i, 3000)])).taken, 1, String(i))
+  assert.equal(spool.refusal, null)
+  await spool.acknowledge(chunk.end)
+  const { dropped, records } = spool.statistics
+  assert.ok(records > 10, `${records}`)
+  assert.deepEqual(dropped, { 'disk-full': 200 - records })
+  assert.deepEqual(numbersOf(await takeAll(spool)), range(200 - records, 200))
+  assert.deepEqual(log.lines, [])
+  await spool.close()
+})
+
 test('a folder that cannot be made or written is told once and never thrown', async t => {
   const folder = temporaryFolder(t)
   writeFileSync(join(folder, 'file'), '')

@@ -24,7 +24,7 @@ export interface SpoolOptions {
   folder: string
   /** Bytes on disk at most. */
   maxBytes: number
-  /** `drop-oldest`: whole segments go, and are counted, to make room. `refuse-newest`: what does not fit is not taken. */
+  /** `drop-oldest`: whole segments go, and are counted, to make room, on a full disk too. `refuse-newest`: what does not fit is not taken. */
   whenFull: 'drop-oldest' | 'refuse-newest'
   log: EventLog
 }
@@ -33,9 +33,12 @@ export interface SpoolStatistics {
   /** Records and bytes on disk. */
   records: number
   bytes: number
-  /** Records that were on disk and will not be read, by reason: spool-full, torn (counted once for each torn end), unreadable. */
-  dropped: Record<string, number>
+  /** Records that were on disk and will not be read; `torn` is counted once for each torn end. */
+  dropped: Partial<Record<SpoolDropReason, number>>
 }
+
+/** Of the oldest, to make room: spool-full, disk-full. */
+export type SpoolDropReason = 'spool-full' | 'disk-full' | 'torn' | 'unreadable'
 
 /** Records from the head of the spool; `end` is the number behind the last of them, for `acknowledge`. */
 export interface SpoolChunk {
@@ -80,7 +83,7 @@ export class Spool {
   /** Behind the chunk that was read last. */
   #readEnd = { record: 0, offset: segmentMagic.length }
   #bytes = 0
-  readonly #dropped: Record<string, number> = {}
+  readonly #dropped: Partial<Record<SpoolDropReason, number>> = {}
   #failure: { code: string | undefined; sinceMs: number; triedMs: number } | null = null
   #isFull = false
   #last: Promise<unknown> = Promise.resolve()
@@ -121,7 +124,7 @@ export class Spool {
       if (this.#failure && now - this.#failure.triedMs < retryMs) return { taken, end: this.#next }
       try {
         while (taken < records.length) {
-          const count = await this.#appendSome(records, taken)
+          const count = await this.#appendMakingRoom(records, taken)
           if (count === 0) break
           taken += count
         }
@@ -132,7 +135,7 @@ export class Spool {
           this.#failure = null
         }
       } catch (error) {
-        await this.#fail(error, now)
+        this.#fail(error, now)
       }
       return { taken, end: this.#next }
     })
@@ -191,7 +194,7 @@ export class Spool {
         await this.#recoverSegment(join(folder, name))
       }
     } catch (error) {
-      await this.#fail(error, performance.now())
+      this.#fail(error, performance.now())
     }
     if (!this.isEmpty)
       log.info({ folder, ...this.statistics }, 'the spool holds records of an earlier run; they go first')
@@ -208,6 +211,23 @@ export class Spool {
     this.#segments.push({ path, first: this.#next, records, bytes: content.length })
     this.#next += records
     this.#bytes += content.length
+  }
+
+  /** As appendSome; on a full disk the oldest segments give their room, where they may. */
+  async #appendMakingRoom(records: readonly OutgoingRecord[], from: number): Promise<number> {
+    for (let freed = 0; ; ) {
+      try {
+        return await this.#appendSome(records, from)
+      } catch (error) {
+        await this.#cutTorn()
+        const oldest = this.#segments[0]
+        const mayFree = this.#options.whenFull === 'drop-oldest' && (error as NodeJS.ErrnoException).code === 'ENOSPC'
+        // Others may fill the disk as fast: not all is given up for one write.
+        if (!mayFree || !oldest || freed > 2 * this.#segmentBytes) throw error
+        freed += oldest.bytes
+        await this.#drop('disk-full')
+      }
+    }
   }
 
   /** Writes those of the records from `from` on that go into one segment; answers with how many, 0 when the spool is full. */
@@ -255,14 +275,17 @@ export class Spool {
     this.#writing = null
   }
 
-  /** What a failed write left behind the last whole record is cut off, so that the disk has its room back. */
-  async #fail(error: unknown, nowMs: number): Promise<void> {
+  #fail(error: unknown, nowMs: number): void {
     const { folder, log } = this.#options
     if (this.#failure) this.#failure.triedMs = nowMs
     else {
       this.#failure = { code: (error as NodeJS.ErrnoException).code, sinceMs: nowMs, triedMs: nowMs }
       log.warn({ folder, error }, 'the spool cannot be written; it is tried again every second')
     }
+  }
+
+  /** What a failed write left behind the last whole record is cut off, so that the disk has its room back. */
+  async #cutTorn(): Promise<void> {
     const segment = this.#writing ? this.#segments.at(-1) : undefined
     if (segment === undefined) return
     await this.#writing!.truncate(segment.bytes).catch(() => {})
@@ -276,7 +299,7 @@ export class Spool {
   }
 
   /** Gives the oldest segment up. */
-  async #drop(reason: 'spool-full' | 'unreadable'): Promise<void> {
+  async #drop(reason: SpoolDropReason): Promise<void> {
     const segment = this.#segments[0]!
     this.#count(reason, lastOf(segment) - Math.max(segment.first, this.#acknowledged))
     this.#acknowledged = Math.max(this.#acknowledged, lastOf(segment))
@@ -326,7 +349,7 @@ export class Spool {
     return records
   }
 
-  #count(reason: string, records: number): void {
+  #count(reason: SpoolDropReason, records: number): void {
     this.#dropped[reason] = (this.#dropped[reason] ?? 0) + records
   }
 }
