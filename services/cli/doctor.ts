@@ -255,7 +255,10 @@ async function listen(
     }
   }
   try {
-    const reading = Promise.all([read(['hosts'], 'earliest'), read(['socket-snapshots', 'socket-events', 'packets'], 'next')])
+    const reading = Promise.all([
+      read(['hosts'], 'earliest'),
+      read(['socket-snapshots', 'socket-events', 'packets'], 'next'),
+    ])
     await Promise.race([reading, sleep(seconds * 1000)])
     stop.abort()
     await reading

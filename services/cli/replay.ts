@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { captureFiles, mergeCaptures } from '../capture/files/merge-captures.ts'
 import { replayRecording } from '../embedded/replay.ts'
 import { openSocketLogs } from '../embedded/socket-logs.ts'
-import { runService, type ServiceFlags, serviceOptions } from './run-service.ts'
+import { clientOptions, runService, type ServiceFlags } from './run-service.ts'
 
 interface ReplayFlags extends ServiceFlags {
   sockets: string[]
@@ -10,7 +10,7 @@ interface ReplayFlags extends ServiceFlags {
 }
 
 export const replayCommand = (): Command =>
-  serviceOptions(new Command('replay'))
+  clientOptions(new Command('replay'))
     .description('publishes a recording as agent and capture would have, as fast as it goes')
     .argument('<capture...>', 'pcap or pcapng files, plain or gzip; folders of them')
     .requiredOption('--sockets <log...>', 'socket logs of `proclabel record`, or Windows event logs as JSON lines')

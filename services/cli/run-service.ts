@@ -49,12 +49,19 @@ export const producerOptions = (command: Command): Command =>
     .option('--spool <folder>', `where records wait while Kafka is away; by default in ${spoolRoot}`)
     .option('--spool-size <MiB>', 'size of the spool at most, MiB', wholeNumber(16, 1_048_576), 1024)
 
-/** The options that all services share. */
-export const serviceOptions = (command: Command): Command =>
+/** The options that all commands over Kafka share. */
+export const clientOptions = (command: Command): Command =>
   connectionOptions(command)
     .option('--registry-cache <file>', 'remembers schema ids, so that a restart works while the registry is away')
-    .option('--metrics-address <host:port>', 'where to serve /metrics, /healthz and /readyz', listenAddress)
     .addOption(new Option('--log-level <level>', 'what is logged').choices(logLevels).default('info'))
+
+/** Those of services, which serve their metrics; a client beside one must not want its address. */
+export const serviceOptions = (command: Command): Command =>
+  clientOptions(command).option(
+    '--metrics-address <host:port>',
+    'where to serve /metrics, /healthz and /readyz',
+    listenAddress,
+  )
 
 /** Runs a service over Kafka until it is told to stop; ends the process. */
 export async function runService(

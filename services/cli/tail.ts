@@ -4,7 +4,7 @@ import process from 'node:process'
 import { Command, Option } from 'commander'
 import type { LabeledSession } from '#schemas'
 import { readSessions } from '../export/read-sessions.ts'
-import { runService, type ServiceFlags, serviceOptions } from './run-service.ts'
+import { clientOptions, runService, type ServiceFlags } from './run-service.ts'
 
 export interface SessionFilter {
   host?: string
@@ -20,7 +20,7 @@ interface TailFlags extends ServiceFlags, SessionFilter {
 }
 
 export const tailCommand = (): Command =>
-  serviceOptions(new Command('tail'))
+  clientOptions(new Command('tail'))
     .description('follows labeled sessions as JSON lines on standard output')
     .option('--from-beginning', 'those that are there already, too; else what comes from now on')
     .option('--host <id>', 'only of this host')

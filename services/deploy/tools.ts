@@ -1,0 +1,71 @@
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+const maxBuffer = 1 << 28
+
+/** Tools of the deployment tests, each in a folder of its version: made once, from the package registries. */
+export const toolsFolder = fileURLToPath(new URL('../../node_modules/.cache/proclabel-tools', import.meta.url))
+const goModule = fileURLToPath(new URL('tools', import.meta.url))
+
+/** Makes `name` unless it is there; a making that failed leaves nothing behind. Answers with its path. */
+async function once(name: string, make: (folder: string) => Promise<void>): Promise<string> {
+  const made = join(toolsFolder, name)
+  if (existsSync(made)) return made
+  mkdirSync(toolsFolder, { recursive: true })
+  const fresh = mkdtempSync(join(toolsFolder, 'fresh-'))
+  try {
+    await make(fresh)
+    renameSync(fresh, made)
+  } finally {
+    rmSync(fresh, { recursive: true, force: true })
+  }
+  return made
+}
+
+/** Installs a Debian package for good, where a command says that it is not there. */
+export async function debianCommand(command: string, name = command): Promise<string> {
+  const found = ['/usr/bin', '/usr/sbin', '/bin', '/sbin'].map(folder => `${folder}/${command}`).find(existsSync)
+  if (found) return found
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  await run('apt-get', ['update', '-q'], { env, maxBuffer })
+  await run('apt-get', ['install', '-qy', '--no-install-recommends', name], { env, maxBuffer })
+  return debianCommand(command, name)
+}
+
+/** A program written in Go, in the version that tools/go.mod names. */
+export async function goTool(packagePath: string): Promise<string> {
+  const { stdout } = await run('go', ['list', '-f', '{{with .Module}}{{.Path}}@{{.Version}}{{end}}', packagePath], {
+    cwd: goModule,
+    maxBuffer,
+  })
+  const folder = await once(stdout.trim().replaceAll('/', '_'), async fresh => {
+    await run('go', ['build', '-ldflags=-s -w', '-o', join(fresh, 'tool'), packagePath], { cwd: goModule, maxBuffer })
+  })
+  return join(folder, 'tool')
+}
+
+/** A folder of commands that come from Python packages. */
+export async function pythonTools(...packages: readonly string[]): Promise<string> {
+  const folder = await once(packages.join('+'), async fresh => {
+    await run('python3', ['-m', 'venv', fresh], { maxBuffer })
+    await run(join(fresh, 'bin/pip'), ['install', '-q', ...packages], { maxBuffer })
+  })
+  // Scripts of the environment name the folder in which it was made: they are started by its Python.
+  return join(folder, 'bin')
+}
+
+/** Prometheus and promtool of Debian, unpacked and not installed: an installed one would start a server. */
+export async function prometheusTools(): Promise<{ prometheus: string; promtool: string }> {
+  const folder = await once('prometheus', async fresh => {
+    await run('apt-get', ['update', '-q'], { maxBuffer })
+    await run('apt-get', ['download', '-q', 'prometheus'], { cwd: fresh, maxBuffer })
+    const [archive] = readdirSync(fresh)
+    await run('dpkg-deb', ['-x', archive!, '.'], { cwd: fresh, maxBuffer })
+    rmSync(join(fresh, archive!))
+  })
+  return { prometheus: join(folder, 'usr/bin/prometheus'), promtool: join(folder, 'usr/bin/promtool') }
+}
