@@ -9,7 +9,7 @@ export type PrepareRecords = (records: readonly ConsumedRecord[]) => Promise<voi
 
 export interface HostFollowerOptions {
   bus: Pick<Bus, 'subscribe'>
-  /** Filled from the topic, as long as the follower runs. */
+  /** Filled from the topic, as long as the follower runs; may hold the hosts of the last run. */
   directory: HostDirectory
   /** One of this run's own: every run reads from the beginning. */
   group: string
@@ -33,7 +33,11 @@ export class HostFollower {
 
   constructor(options: HostFollowerOptions) {
     this.#options = options
-    options.health.notReady('no host is known yet')
+    options.health.notReady(
+      options.directory.size === 0
+        ? 'no host is known yet'
+        : 'the hosts topic is not read yet: hosts are those of the last run',
+    )
   }
 
   async run(): Promise<void> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -9,7 +9,7 @@ import { codecs, type Host, type PacketBatch, partitionKey, readPacketColumns } 
 import type { Bus, BusRecord } from '#shared/bus/bus.ts'
 import { InProcessBus } from '#shared/bus/in-process.ts'
 import { Health } from '#shared/health.ts'
-import { createLog } from '#shared/log.ts'
+import { createLog, type Log } from '#shared/log.ts'
 import { PrometheusMetrics } from '#shared/metrics.ts'
 import { at, block, desk, type Frame, frame, host, laptop, web } from './capture-fixture.ts'
 import { type CaptureServiceOptions, runCaptureService } from './main.ts'
@@ -116,7 +116,7 @@ function createService(t: TestContext, packets: PacketSource, more: Partial<Capt
       signal,
       ...more,
     })
-  return { bus, metrics, health, run }
+  return { bus, metrics, health, run, folder }
 }
 
 test('packets of the hosts that the topic names go out under their keys; the rest is counted', async t => {
@@ -153,6 +153,37 @@ test('a host that is told at run time is monitored from then on', async t => {
   const seen = packetsOf(bus.of('laptop'))
   assert.ok(seen > 0 && seen < 20, String(seen))
   assertNumbered(bus.of('laptop'))
+})
+
+test('while Kafka is away a capture begins with the hosts of its last run; without any it says so', async t => {
+  const packets = () => new ListedSource([block(packet(0, desk, web), packet(10, web, desk))])
+  const first = createService(t, packets())
+  const running = first.run()
+  await first.bus.tell(host('desk', desk))
+  await running
+  const { folder } = first
+  const spool = { folder, maxBytes: 64 * 1024 * 1024 }
+  const again = createService(t, packets(), { spool })
+  const { frames } = await again.run()
+  assert.equal(frames.ok, 2)
+  assert.equal(packetsOf(again.bus.of('desk')), 2)
+  assert.deepEqual(again.health.notReady(), ['hosts: the hosts topic is not read yet: hosts are those of the last run'])
+
+  writeFileSync(join(folder, 'hosts.jsonl'), '{"host_id":1}\n')
+  const lines: string[] = []
+  const log = {
+    ...createLog('capture', 'silent'),
+    info: () => {},
+    warn: (...args: unknown[]) => lines.push(String(args.at(-1))),
+  }
+  const without = await createService(t, packets(), { spool, hostsWaitMs: 100, log: log as unknown as Log }).run()
+  assert.deepEqual(without.frames, { 'not-monitored': 2 })
+  assert.match(lines.join('\n'), /hosts of the last run cannot be read\nno host is known: .* not captured/)
+
+  const file = createService(t, packets(), { spool, hostsWaitMs: Number.POSITIVE_INFINITY })
+  const reading = file.run()
+  await file.bus.tell(host('laptop', laptop))
+  assert.deepEqual((await reading).frames, { 'not-monitored': 2 }, 'a file waits for what the topic says')
 })
 
 test('every monitored host has a tick each second, also one that was never seen', async t => {

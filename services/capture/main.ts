@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
 import { HostDirectory } from '#core/host-directory.ts'
 import { codecs as checkedInCodecs, type PacketBatch } from '#schemas'
 import type { Bus } from '#shared/bus/bus.ts'
@@ -10,6 +11,7 @@ import { producerMetrics } from '#shared/service-metrics.ts'
 import { Spool } from '#shared/spool.ts'
 import { createCapture } from './create-capture.ts'
 import { HostFollower, type PrepareRecords } from './host-follower.ts'
+import { HostMemory } from './host-memory.ts'
 import { createMeasure, lostOf } from './measure.ts'
 import { PacketSender } from './packet-sender.ts'
 import type { PacketSource } from './packet-source.ts'
@@ -30,7 +32,10 @@ export interface CaptureServiceOptions {
   log: Log
   metrics: Metrics
   health: Health
-  /** How long to wait for the first host, which the packets before it would have missed. */
+  /**
+   * How long to wait for the first host, which the packets before it would have missed. A capture that waits for ever, as of a
+   * file, misses none; one that does not begins with the hosts of its last run, which are kept beside the spool.
+   */
   hostsWaitMs: number
   /** Ends the run. */
   signal: AbortSignal
@@ -63,6 +68,10 @@ export async function runCaptureService(options: CaptureServiceOptions): Promise
   const { bus, packets, sensorId, clockUs, log, signal, codecs = checkedInCodecs } = options
   const runId = randomUUID()
   const directory = new HostDirectory()
+  const memory = Number.isFinite(options.hostsWaitMs)
+    ? new HostMemory(join(options.spool.folder, 'hosts.jsonl'), directory, log)
+    : null
+  memory?.recall()
   const spool = await Spool.open({ ...options.spool, whenFull: 'refuse-newest', log })
   const outgoing = new Outgoing({
     bus,
@@ -97,14 +106,19 @@ export async function runCaptureService(options: CaptureServiceOptions): Promise
   const measureAll = () => measure({ packets, capture, hosts: directory.size, dropped: sender.dropped })
   const ticker = setInterval(() => {
     measureAll()
+    void memory?.keep()
     const nowUs = clockUs?.() ?? null
     if (nowUs === null) return
     if (performance.now() - heardMs >= silenceMs) send(capture.tick(nowUs))
     sender.tickOthers(nowUs, seen)
   }, tickMs)
   try {
-    log.info({ sensor_id: sensorId, run_id: runId }, 'waiting for hosts')
+    const ids = { sensor_id: sensorId, run_id: runId }
+    if (directory.size === 0) log.info(ids, 'waiting for hosts')
+    else log.info({ ...ids, hosts: directory.size }, 'hosts are those of the last run, until the topic tells of them')
     await follower.known(options.hostsWaitMs)
+    if (directory.size === 0 && !signal.aborted)
+      log.warn('no host is known: until the hosts topic names one, packets are counted as filtered and not captured')
     log.info({ hosts: directory.size, source: options.sourceName }, 'capturing')
     for await (const block of packets.blocks(signal)) {
       heardMs = performance.now()
@@ -124,6 +138,7 @@ export async function runCaptureService(options: CaptureServiceOptions): Promise
     await packets.close()
     await outgoing.close(graceMs)
     await following
+    await memory?.keep()
     measureAll()
   }
   return { frames: capture.frames, lost: sender.lost, dropped: sender.dropped, outgoing: outgoing.statistics }

@@ -30,6 +30,11 @@ export class HostDirectory {
     for (const [ip, spans] of this.#owners) for (const span of spans) yield { ip, ...span }
   }
 
+  /** The newest record of every host. */
+  hosts(): Iterable<Host> {
+    return this.#hosts.values()
+  }
+
   get size(): number {
     return this.#hosts.size
   }
