@@ -68,6 +68,7 @@ class TestBus implements Bus {
     }
   }
   readonly #subscribed = Promise.withResolvers<void>()
+  readonly isFollowed = this.#subscribed.promise
   subscribe(...all: Parameters<Bus['subscribe']>) {
     this.#subscribed.resolve()
     return this.inner.subscribe(...all)
@@ -77,7 +78,7 @@ class TestBus implements Bus {
   }
   /** This bus keeps nothing for groups that come later. */
   async tell(told: Host) {
-    await this.#subscribed.promise
+    await this.isFollowed
     await this.inner.publish('hosts', [{ key: told.host_id, value: codecs.hosts.encode(told) }])
   }
   of(hostId: string) {
@@ -125,7 +126,7 @@ test('packets of the hosts that the topic names go out under their keys; the res
   ])
   const { bus, metrics, health, run } = createService(t, packets)
   const running = run()
-  await sleep(50)
+  await bus.isFollowed
   assert.deepEqual(health.notReady(), ['hosts: no host is known yet'])
   await bus.tell(host('desk', desk))
   await bus.tell(host('laptop', laptop))
