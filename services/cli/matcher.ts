@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { measuredStore } from '#shared/store/measured-store.ts'
 import { RedisStore } from '#shared/store/redis.ts'
 import { compileRedisSettings, type RedisSettings } from '#shared/store/redis-settings.ts'
 import { runMatcherService } from '../matcher/main.ts'
@@ -22,6 +23,11 @@ export const matcherCommand = (): Command =>
       const constants = await matchConstants(flags)
       const store = new RedisStore(compileRedisSettings(flags))
       await runService('matcher', flags, parts =>
-        runMatcherService({ ...parts, store, constants, partitions: flags.partitions }),
+        runMatcherService({
+          ...parts,
+          store: measuredStore(store, parts.metrics, parts.signal),
+          constants,
+          partitions: flags.partitions,
+        }),
       )
     })

@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { measuredStore } from '#shared/store/measured-store.ts'
 import { RedisStore } from '#shared/store/redis.ts'
 import { compileRedisSettings, type RedisSettings } from '#shared/store/redis-settings.ts'
 import { runResolverService } from '../resolver/main.ts'
@@ -26,6 +27,11 @@ export const resolverCommand = (): Command =>
       const constants = await matchConstants(flags)
       const store = new RedisStore(compileRedisSettings(flags))
       await runService('resolver', flags, parts =>
-        runResolverService({ ...parts, store, constants, partitions: flags.partitions }),
+        runResolverService({
+          ...parts,
+          store: measuredStore(store, parts.metrics, parts.signal),
+          constants,
+          partitions: flags.partitions,
+        }),
       )
     })

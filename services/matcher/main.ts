@@ -9,6 +9,7 @@ import type { Store } from '#shared/store/store.ts'
 import { storeLossMs } from '#shared/trailing-commits.ts'
 import type { PlausibleTimes } from './host-copy.ts'
 import { Matcher, type MatcherOptions, matcherGroup } from './matcher.ts'
+import { SilentAgents } from './silent-agents.ts'
 
 const unknownCauses: readonly NonNullable<LabeledSession['unknown_cause']>[] = [
   'no-agent',
@@ -22,6 +23,9 @@ const unknownCauses: readonly NonNullable<LabeledSession['unknown_cause']>[] = [
   'not-tcp-udp',
   'no-socket',
 ]
+
+/** How often silent agents are counted: it looks at every host. */
+const countAgentsMs = 5000
 
 /** From 2000 to a day ahead of the broker's clock: no host's clock is farther off, so such a record is damaged. */
 const plausible: PlausibleTimes = { fromUs: Date.UTC(2000, 0) * 1000, aheadUs: 86_400_000_000 }
@@ -48,6 +52,8 @@ export async function runMatcherService(options: MatcherServiceOptions): Promise
   const consumed = consumerMetrics(options.metrics, matcherGroup, partitions)
   const measured = matcherMetrics(options.metrics, unknownCauses)
   const reading = options.health.component('input')
+  const agents = new SilentAgents()
+  let agentsCountedMs = 0
   const matcher = new Matcher({
     bus,
     store,
@@ -67,6 +73,13 @@ export async function runMatcherService(options: MatcherServiceOptions): Promise
       consumed.batchDuration.observe(seconds, { stage: 'apply' })
       for (const { topic } of records) consumed.consumed.add(1, { topic, group: matcherGroup })
       consumed.lagSeconds.set(Math.max(0, Date.now() - records.at(-1)!.appendMs) / 1000)
+      consumed.lastProgress.set(Date.now() / 1000)
+      agents.hear(records)
+      const nowMs = records.at(-1)!.appendMs
+      if (Math.abs(nowMs - agentsCountedMs) > countAgentsMs) {
+        agentsCountedMs = nowMs
+        measured.silentAgents.set(agents.count(nowMs))
+      }
       measured.hosts.set(matcher.hosts)
       measured.active.set(matcher.size)
     },
@@ -86,6 +99,8 @@ function countSession(metrics: ReturnType<typeof matcherMetrics>, record: Labele
   if (end_reason !== null && revision === 0) metrics.closed.add(1, { reason: end_reason })
   if (stage !== null) metrics.labeled.add(1, { stage, confidence_band: confidenceBand(stage, confidence) })
   else if (unknown_cause !== null) metrics.unlabeled.add(1, { reason: unknown_cause })
+  const offsetUs = record.evidence?.clock_offset_us ?? null
+  if (revision === 0 && offsetUs !== null) metrics.clockOffset.observe(Math.abs(offsetUs) / 1e6)
   if (revision === 0) metrics.delay.observe(Math.max(0, Date.now() / 1000 - last_us / 1e6))
 }
 

@@ -113,6 +113,7 @@ export class Outgoing {
     this.#maxQueueBytes = options.maxQueueBytes ?? defaultQueueBytes
     this.#patienceMs = options.patienceMs ?? defaultPatienceMs
     this.#metrics = options.metrics ?? producerMetrics(noMetrics)
+    this.#metrics.spoolLimit.set(options.spool?.maxBytes ?? 0)
     this.#health = options.health
     this.#health?.ready()
     this.#timer = setInterval(() => {

@@ -41,6 +41,7 @@ export const producerMetrics = (metrics: Metrics) => ({
     buckets: durationBuckets,
   }),
   queued: metrics.gauge({ name: 'produce_queue_messages', help: 'Records that wait in memory to be published' }),
+  spoolLimit: metrics.gauge({ name: 'spool_limit_bytes', help: 'Bytes that may wait on disk' }),
   spooled: metrics.gauge({ name: 'spool_bytes', help: 'Bytes that wait on disk to be published' }),
   dropped: metrics.counter({
     name: 'spool_dropped_total',
@@ -165,6 +166,15 @@ export const matcherMetrics = (metrics: Metrics, causes: readonly string[]) => (
     help: "From a session's last packet to its record",
     buckets: delayBuckets,
   }),
+  clockOffset: metrics.histogram({
+    name: 'matcher_clock_offset_seconds',
+    help: 'How far the clock of the host was from that of the capture, by labeled session',
+    buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60],
+  }),
+  silentAgents: metrics.gauge({
+    name: 'matcher_agents_silent',
+    help: 'Hosts whose capture speaks and whose agent has not for over a minute',
+  }),
   fenced: metrics.counter({ name: 'matcher_fenced_total', help: 'Writes refused because another matcher had written' }),
 })
 
@@ -188,6 +198,14 @@ export const storeMetrics = (metrics: Metrics) => ({
     help: 'Calls of the store',
     labels: { command: ['load', 'save', 'acknowledge'], result },
     buckets: durationBuckets,
+  }),
+  usedBytes: metrics.gauge({
+    name: 'redis_memory_used_bytes',
+    help: 'Memory that Redis uses; the fullest node of a cluster',
+  }),
+  limitBytes: metrics.gauge({
+    name: 'redis_memory_limit_bytes',
+    help: 'Memory that it may use; 0 where it has no limit',
   }),
 })
 

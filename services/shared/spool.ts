@@ -94,6 +94,11 @@ export class Spool {
     this.#segmentBytes = Math.min(maxSegmentBytes, Math.floor(options.maxBytes / 16))
   }
 
+  /** Bytes that it may hold. */
+  get maxBytes(): number {
+    return this.#options.maxBytes
+  }
+
   /** Opens a folder with what an earlier process left in it. Rejects with InputError when another process uses it. */
   static async open(options: SpoolOptions): Promise<Spool> {
     const spool = new Spool(options)

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { Cluster } from 'ioredis'
 import { packRecord, unpackRecords } from './outbox-record.ts'
 import { packStrings } from './pack-strings.ts'
 import { RedisConnection } from './redis-connection.ts'
@@ -71,6 +72,15 @@ export class RedisStore implements Store {
     await this.#connection.call(() => client.hdel(keysOf(hostId).outbox, ...ids))
   }
 
+  /** Bytes that the server uses and may use, the fullest node's in a cluster; the limit is 0 where it has none. */
+  async memory(): Promise<{ used: number; limit: number }> {
+    const { client } = this.#connection
+    const nodes = client instanceof Cluster ? client.nodes('master') : [client]
+    const infos = await this.#connection.call(() => Promise.all(nodes.map(node => node.info('memory'))))
+    const all = infos.map(info => ({ used: numberIn(info, 'used_memory'), limit: numberIn(info, 'maxmemory') }))
+    return all.reduce((fullest, one) => (one.used > fullest.used ? one : fullest))
+  }
+
   async close(): Promise<void> {
     this.#connection.close()
   }
@@ -84,6 +94,9 @@ export function keysOf(hostId: string): { state: string; outbox: string } {
   const tag = hostId.replace(/[%{}]/g, encodeURIComponent) || '%'
   return { state: `proclabel:{${tag}}:state`, outbox: `proclabel:{${tag}}:outbox` }
 }
+
+/** A value of an answer to INFO. */
+const numberIn = (info: string, name: string): number => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1] ?? 0)
 
 /** ARGV of save.lua. */
 function saveArguments(write: HostWrite, made: Version, count: number): (string | Buffer)[] {
