@@ -42,6 +42,9 @@ const dir = capturesDir()
 if (dir === null) throw new Error('the flows are taken from the test captures: set PROCLABEL_CAPTURES to their folder')
 const mix = new FlowMix(await readRealFlows(`${dir}/captures`), meanPackets, meanDurationS)
 const folder = mkdtempSync(`${tmpdir()}/proclabel-bench-`)
+// However this ends; servers and programs end with it.
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 let files = 0
 
 interface Written {
@@ -169,32 +172,28 @@ async function latency(): Promise<void> {
   }
 }
 
-try {
-  console.log(
-    `${machine()}; ${mix.packets.toFixed(0)} packets a session, ${mix.durationS.toFixed(0)} s long, on average\n`,
+console.log(
+  `${machine()}; ${mix.packets.toFixed(0)} packets a session, ${mix.durationS.toFixed(0)} s long, on average\n`,
+)
+if (parts.includes('capacity')) await capacity()
+if (parts.includes('latency')) await latency()
+const small = { sessionsPerSecond: sessionsPerSecond / 2, historyMs: 10_000 }
+const rest: [string, () => Promise<Phase>][] = []
+if (parts.includes('partition'))
+  rest.push(['1 partition, 1 matcher', () => oneSpan(small, { partitions: 1, redis: true, matchers: 1 })])
+if (parts.includes('cluster'))
+  rest.push(
+    ['Redis alone, 2 matchers', () => oneSpan(small, { partitions, redis: true, matchers: 2 })],
+    ['Redis Cluster of 6, 2 matchers', () => oneSpan(small, { partitions, redis: 'cluster', matchers: 2 })],
   )
-  if (parts.includes('capacity')) await capacity()
-  if (parts.includes('latency')) await latency()
-  const small = { sessionsPerSecond: sessionsPerSecond / 2, historyMs: 10_000 }
-  const rest: [string, () => Promise<Phase>][] = []
-  if (parts.includes('partition'))
-    rest.push(['1 partition, 1 matcher', () => oneSpan(small, { partitions: 1, redis: true, matchers: 1 })])
-  if (parts.includes('cluster'))
-    rest.push(
-      ['Redis alone, 2 matchers', () => oneSpan(small, { partitions, redis: true, matchers: 2 })],
-      ['Redis Cluster of 6, 2 matchers', () => oneSpan(small, { partitions, redis: 'cluster', matchers: 2 })],
-    )
-  const few = { sessionsPerSecond: isQuick ? 50 : 200, historyMs: 5000 }
-  if (parts.includes('single'))
-    rest.push(
-      ['few packets, in batches', () => oneSpan(few, { partitions, redis: true, matchers: 1 })],
-      ['as many, a message each', () => oneSpan({ ...few, isSingle: true }, { partitions, redis: true, matchers: 1 })],
-    )
-  if (rest.length > 0) console.log(`\n### Compared, at full speed\n\n${capacityHead}`)
-  for (const [what, run] of rest) printCapacity(what, await run())
-  if (notes.length > 0) console.log(`\n${notes.map(note => `- ${note}`).join('\n')}`)
-} finally {
-  rmSync(folder, { recursive: true })
-}
+const few = { sessionsPerSecond: isQuick ? 50 : 200, historyMs: 5000 }
+if (parts.includes('single'))
+  rest.push(
+    ['few packets, in batches', () => oneSpan(few, { partitions, redis: true, matchers: 1 })],
+    ['as many, a message each', () => oneSpan({ ...few, isSingle: true }, { partitions, redis: true, matchers: 1 })],
+  )
+if (rest.length > 0) console.log(`\n### Compared, at full speed\n\n${capacityHead}`)
+for (const [what, run] of rest) printCapacity(what, await run())
+if (notes.length > 0) console.log(`\n${notes.map(note => `- ${note}`).join('\n')}`)
 // Clients of kafkajs keep timers for what they no longer wait for.
 process.exit()
