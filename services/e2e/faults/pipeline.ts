@@ -118,6 +118,13 @@ export class Pipeline {
     await until(`${count} sessions told`, () => this.sessions.size >= count, 60_000)
   }
 
+  /** Waits until more is told, but no longer: of a short piece of input nothing may be to tell yet. */
+  async untilMoreToldOr(atMostMs: number): Promise<void> {
+    const { told } = this
+    const endMs = performance.now() + atMostMs
+    while (this.told === told && performance.now() < endMs) await sleep(20)
+  }
+
   /** Redis loses all it has; its clients are cut off, as they are when it is started anew. */
   async emptyRedis(): Promise<void> {
     const [url] = this.stack.redis!.urls

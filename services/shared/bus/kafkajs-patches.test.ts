@@ -77,6 +77,32 @@ test('a group tells its assigners what it joined and fetched, empty partitions t
   assert.equal(told.length, 2)
 })
 
+test('a member whose joining failed half-way joins again before it reads', async () => {
+  patchKafkajs()
+  const { isRebalancing } = require('kafkajs/src/errors')
+  const group = newGroup({ joined: () => {}, fetched: () => assert.fail('read what was assigned before') })
+  const broker = await group.cluster.findGroupCoordinator()
+  const { syncGroup } = broker
+  broker.syncGroup = async () => {
+    throw new Error('closed connection')
+  }
+  group.retrier = (work: (bail: (error: Error) => void) => Promise<void>) =>
+    work(error => {
+      throw error
+    })
+  await assert.rejects(group.joinAndSync(), /closed connection/)
+  await assert.rejects(group.fetch(1), isRebalancing)
+  broker.syncGroup = syncGroup
+  await group.joinAndSync()
+  group.assigners = []
+  group.offsetManager = {
+    committedOffsets: () => ({ t: { 1: '0' } }),
+    nextOffset: () => '0',
+    resolveOffsets: async () => {},
+  }
+  assert.equal((await group.fetch(1)).length, 1)
+})
+
 test('that no broker tells the coordinator is a reason to ask again, unless the group may not be read', async () => {
   patchKafkajs()
   const Cluster = require('kafkajs/src/cluster')

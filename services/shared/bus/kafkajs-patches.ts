@@ -3,6 +3,7 @@
  * patches, and `kafkajs-patches.test.ts` would notice.
  */
 import { createRequire } from 'node:module'
+import type { KafkaMessage } from 'kafkajs'
 import { encodeProduce, type ProduceArguments } from './produce-request.ts'
 
 const require = createRequire(import.meta.url)
@@ -20,7 +21,7 @@ export interface FetchedBatch {
   fetchedOffset: string
   highWatermark: string
   rawMessages: readonly unknown[]
-  messages: readonly { offset: string; timestamp: string; key: Buffer | null; value: Buffer | null }[]
+  messages: readonly Pick<KafkaMessage, 'offset' | 'timestamp' | 'key' | 'value' | 'headers'>[]
   lastOffset: () => string
 }
 
@@ -145,14 +146,27 @@ export function isWithoutCoordinator(error: unknown): boolean {
   return error.name === 'KafkaJSGroupCoordinatorNotFound' || isWithoutCoordinator(error.cause)
 }
 
+/**
+ * kafkajs also goes on as what it was when joining again fails half-way, as when the answer to a sync is lost: alive under its
+ * new name, it reads what was assigned to the old one and can commit none of it. Here it joins before it reads again.
+ */
 function observeGroup(group: ConsumerGroup): void {
+  const halfJoined = new WeakSet<ConsumerGroup>()
   const { joinAndSync, fetch } = group
   group.joinAndSync = async function (this: ConsumerGroup) {
-    await joinAndSync.call(this)
+    try {
+      await joinAndSync.call(this)
+      halfJoined.delete(this)
+    } catch (error) {
+      halfJoined.add(this)
+      throw error
+    }
     const join = { memberId: this.memberId, generation: this.generationId, assigned: this.assigned() }
     for (const { observer } of this.assigners) observer?.joined(join)
   }
   group.fetch = async function (this: ConsumerGroup, nodeId) {
+    // What kafkajs takes for the group's word to join again.
+    if (halfJoined.has(this)) throw Object.assign(new Error('not joined yet'), { type: 'REBALANCE_IN_PROGRESS' })
     const { generationId } = this
     const batches = await fetch.call(this, nodeId)
     // With several brokers, one fetch may have joined the group again while another was under way.
