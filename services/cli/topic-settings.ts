@@ -14,10 +14,13 @@ const appendTime = { 'message.timestamp.type': 'LogAppendTime' }
 /** The broker compresses what producers do not: small records of many keys gain nothing one by one. */
 const zstd = { 'compression.type': 'zstd' }
 
+/** What a record may be at most is for producers to decide: a keyframe of 50,000 sockets has 0.6 MB compressed. */
+const largeRecords = { 'max.message.bytes': String(17 << 20) }
+
 /** What each topic has apart from the broker's defaults. */
 const settings: Record<Topic, Record<string, string>> = {
   hosts: { ...appendTime, 'cleanup.policy': 'compact' },
-  'socket-snapshots': { ...appendTime, ...zstd, ...inputRetention },
+  'socket-snapshots': { ...appendTime, ...zstd, ...inputRetention, ...largeRecords },
   'socket-events': { ...appendTime, ...zstd, ...inputRetention },
   packets: { ...appendTime, ...zstd, ...inputRetention },
   resolutions: { ...appendTime, ...inputRetention },

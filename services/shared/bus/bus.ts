@@ -1,3 +1,6 @@
+/** What goes beside a value, by name: who vouches for it, which trace it belongs to. Most records have none. */
+export type Headers = Readonly<Record<string, Uint8Array>>
+
 /** A record to publish. Keys decide partition and order: records of one key arrive in the order they were published. */
 export interface BusRecord {
   key: string
@@ -5,12 +8,15 @@ export interface BusRecord {
   partitionKey?: string
   /** Avro in Confluent wire format; null is a tombstone. */
   value: Uint8Array | null
+  headers?: Headers | undefined
 }
 
 /** A record as it was read. */
 export interface ConsumedRecord {
   key: string
   value: Uint8Array | null
+  /** Absent where there are none; one that came several times is not among them. */
+  headers?: Headers | undefined
   topic: string
   partition: number
   offset: number
@@ -59,7 +65,7 @@ export interface Bus {
    * Resolves once the records are safe with the bus; awaiting it is how a producer slows down. Rejects with a retryable
    * PROCLABEL_BUS when the bus cannot take them in time; then some of them may have been taken, and every publish that
    * waited behind it is rejected too, so that a caller who repeats them in order keeps the order.
-   * Rejects with PROCLABEL_RECORD, and takes none of them, when one is larger than the bus ever takes.
+   * Rejects with PROCLABEL_RECORD when one is larger than the bus ever takes; those before it may have been taken.
    */
   publish: (topic: string, records: readonly BusRecord[]) => Promise<void>
   /**

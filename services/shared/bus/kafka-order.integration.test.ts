@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { CompressionTypes } from 'kafkajs'
 import { sharedStack } from '../../e2e/stack/shared-stack.ts'
@@ -68,7 +69,7 @@ test('a backlog of several topics is handed out in the order it was appended, ho
     }
 })
 
-test('large publishes are split, in order; what no broker would take is refused at once', async () => {
+test('large publishes are split, in order; what no broker would take, and what this one does not, is refused for good', async () => {
   const topic = unique('t')
   await createTopics(stack.brokers, [topic], 1)
   const value = (i: number) => Buffer.concat([Buffer.from(`${i} `), Buffer.alloc(300_000, i)])
@@ -81,8 +82,11 @@ test('large publishes are split, in order; what no broker would take is refused 
     seen.map(record => String(record.value!.subarray(0, 2)).trim()),
     numbers(30).map(String),
   )
-  const huge = { key: 'k', value: Buffer.alloc(2_000_000) }
-  await assert.rejects(bus.publish(topic, [huge]), { code: 'PROCLABEL_RECORD', retryable: false })
+  const refused = { code: 'PROCLABEL_RECORD', retryable: false }
+  await assert.rejects(bus.publish(topic, [{ key: 'k', value: Buffer.alloc((16 << 20) + 1) }]), refused)
+  await assert.rejects(bus.publish(topic, [{ key: 'k', value: randomBytes(2_000_000) }]), refused)
+  await bus.publish(topic, [{ key: 'k', value: Buffer.alloc(8_000_000) }])
+  assert.equal((await read([topic], 31)).at(-1)!.value!.length, 8_000_000, 'it is the compressed size that counts')
 })
 
 test('records of other producers are read whatever they compress with, and without keys', async () => {

@@ -1,9 +1,11 @@
-import { CompressionTypes, type Kafka, type Message, Partitioners, type Producer } from 'kafkajs'
+import { CompressionTypes, type IHeaders, type Kafka, type Message, Partitioners, type Producer } from 'kafkajs'
 import { ProclabelError } from '../errors.ts'
-import type { BusRecord } from './bus.ts'
+import type { BusRecord, Headers } from './bus.ts'
 
-/** One request at most; a broker takes record batches of 1 MB. */
+/** Several records in one request; a broker takes record batches of 1 MB. */
 const requestBytes = 900_000
+/** One record, which then has a request of its own: a keyframe of 300,000 sockets. Whether it fits, compressed, its topic decides. */
+const largestRecordBytes = 16 << 20
 /** kafkajs sorts the records of a request in quadratic time. */
 const requestRecords = 1000
 /** Of all that waits. */
@@ -71,12 +73,12 @@ export class KafkaPublisher {
     if (records.length === 0) return Promise.resolve()
     if (this.#waitingBytes > queueBytes)
       return Promise.reject(refusal(`${topic}: ${this.#waitingBytes} bytes wait to be published already`, true))
-    const tooLarge = records.find(({ value }) => (value?.length ?? 0) > requestBytes)
+    const tooLarge = records.find(({ value }) => (value?.length ?? 0) > largestRecordBytes)
     if (tooLarge)
       return Promise.reject(
         new ProclabelError(
           'PROCLABEL_RECORD',
-          `${topic}: a record of ${tooLarge.value!.length} bytes; at most ${requestBytes} can be sent`,
+          `${topic}: a record of ${tooLarge.value!.length} bytes; at most ${largestRecordBytes} can be sent`,
         ),
       )
     return new Promise((resolve, reject) => {
@@ -97,14 +99,14 @@ export class KafkaPublisher {
   /** Waits for what is being sent; refuses what waits behind. */
   async close(): Promise<void> {
     this.#isClosed = true
-    this.#refuse([], refusal('the bus was closed', true))
+    this.#refuse(refusal('the bus was closed', true))
     await this.#sending
     await this.#drop()
   }
 
-  /** Refuses what was sent, and all that waits. */
-  #refuse(sent: readonly Waiting[], error: ProclabelError): void {
-    for (const { reject } of [...sent, ...this.#waiting]) reject(error)
+  /** Refuses all that waits. */
+  #refuse(error: ProclabelError): void {
+    for (const { reject } of this.#waiting) reject(error)
     this.#waiting = []
     this.#waitingBytes = 0
   }
@@ -126,8 +128,11 @@ export class KafkaPublisher {
         for (const { resolve } of request) resolve()
       } catch (error) {
         await this.#drop()
-        // Retryable whatever it was: also a missing right may be granted while the producer keeps its records.
-        this.#refuse(request, refusal(`publishing failed: ${(error as Error).message}`, true, error))
+        // Else retryable whatever it was: also a missing right may be granted while the producer keeps its records.
+        const failed = refusal(`publishing failed: ${(error as Error).message}`, true, error)
+        const answer = isTooLarge(error) ? tooLarge(request, error) : failed
+        for (const { reject } of request) reject(answer)
+        this.#refuse(failed)
       }
     }
     this.#sending = null
@@ -182,17 +187,47 @@ function refusal(message: string, retryable: boolean, cause?: unknown): Proclabe
   return new ProclabelError('PROCLABEL_BUS', message, { retryable, cause })
 }
 
+const asBuffer = ({ buffer, byteOffset, length }: Uint8Array) => Buffer.from(buffer, byteOffset, length)
+
+const toKafka = (headers: Headers): IHeaders =>
+  Object.fromEntries(Object.entries(headers).map(([name, bytes]) => [name, asBuffer(bytes)]))
+
+function headerBytes(headers: Headers | undefined): number {
+  let bytes = 0
+  if (headers) for (const name in headers) bytes += name.length + headers[name]!.length
+  return bytes
+}
+
+/** Whether the broker will say so every time: a batch larger than `max.message.bytes` of its topic. */
+function isTooLarge(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  return (error as { type?: string }).type === 'MESSAGE_TOO_LARGE' || isTooLarge(error.cause)
+}
+
+function tooLarge(request: readonly Waiting[], cause: unknown): ProclabelError {
+  const bytes = request.reduce((sum, waiting) => sum + waiting.bytes, 0)
+  const topics = [...new Set(request.map(({ topic }) => topic))].join(', ')
+  return new ProclabelError('PROCLABEL_RECORD', `${topics}: ${bytes} bytes are more than max.message.bytes allows`, {
+    cause,
+  })
+}
+
 /** The records in portions that fit a request. */
 function split(records: readonly BusRecord[]): Portion[] {
   const parts: Portion[] = []
   let part: Portion = { messages: [], bytes: 0 }
-  for (const { key, partitionKey = key, value } of records) {
-    const bytes = recordBytes + key.length + (value?.length ?? 0)
+  for (const { key, partitionKey = key, value, headers } of records) {
+    const bytes = recordBytes + key.length + (value?.length ?? 0) + headerBytes(headers)
     if (part.messages.length === requestRecords || (part.bytes > 0 && part.bytes + bytes > requestBytes)) {
       parts.push(part)
       part = { messages: [], bytes: 0 }
     }
-    part.messages.push({ key, partitionKey, value: value && Buffer.from(value.buffer, value.byteOffset, value.length) })
+    part.messages.push({
+      key,
+      partitionKey,
+      value: value && asBuffer(value),
+      ...(headers && { headers: toKafka(headers) }),
+    })
     part.bytes += bytes
   }
   parts.push(part)
