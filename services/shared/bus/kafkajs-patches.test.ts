@@ -5,9 +5,10 @@ import { type GroupObserver, isWithoutCoordinator, patchKafkajs } from './kafkaj
 
 const require = createRequire(import.meta.url)
 
-function newQueue() {
+function newQueue(options = {}) {
   const RequestQueue = require('kafkajs/src/network/requestQueue')
-  return new RequestQueue({ maxInFlightRequests: null, logger: { debug: () => {} }, broker: 'b', clientId: 'c' })
+  const logger = { debug: () => {} }
+  return new RequestQueue({ maxInFlightRequests: null, logger, broker: 'b', clientId: 'c', ...options })
 }
 
 test('a connection with nothing to send sets no timer; one that is throttled does', () => {
@@ -20,6 +21,18 @@ test('a connection with nothing to send sets no timer; one that is throttled doe
   queue.checkPendingRequests()
   assert.notEqual(queue.throttleCheckTimeoutId, null)
   queue.destroy()
+})
+
+test('a request that was sent while its connection ended is told that it takes too long', async () => {
+  patchKafkajs()
+  const queue = newQueue({ requestTimeout: 150, enforceRequestTimeout: true, isConnected: () => false })
+  queue.scheduleRequestTimeoutCheck()
+  const answer = new Promise((resolve, reject) => {
+    const entry = { correlationId: 1, apiName: 'Heartbeat', apiKey: 12, apiVersion: 3, resolve, reject }
+    queue.push({ entry, expectResponse: true, requestTimeout: null, sendRequest: () => {} })
+  })
+  await assert.rejects(answer, { name: 'KafkaJSRequestTimeoutError' })
+  assert.equal(queue.inflight.size, 0)
 })
 
 /** A member of a group as kafkajs has it, over a broker that has one topic `t` with nothing in it. */

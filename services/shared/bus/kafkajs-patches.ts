@@ -12,6 +12,11 @@ interface RequestQueue {
   pending: unknown[]
   throttledUntil: number
   scheduleCheckPendingRequests: () => void
+  inflight: Map<number, { sentAt: number; requestTimeout: number; timeoutRequest: () => void }>
+  requestTimeoutIntervalId: NodeJS.Timeout
+  scheduleRequestTimeoutCheck: () => void
+  isConnected: () => boolean
+  destroy: () => void
 }
 
 /** A topic-partition's part of one answer to a fetch, as kafkajs has it: offsets are text. */
@@ -77,6 +82,7 @@ export function patchKafkajs(): void {
   if (requestQueue[isPatched]) return
   requestQueue[isPatched] = true
   stopIdleTimer(requestQueue)
+  timeOutToTheLast(requestQueue)
   observeGroup(require('kafkajs/src/consumer/consumerGroup').prototype as ConsumerGroup)
   seekCoordinatorAgain(
     require('kafkajs/src/cluster').prototype as Cluster,
@@ -110,6 +116,23 @@ function stopIdleTimer(requestQueue: RequestQueue): void {
   const schedule = requestQueue.scheduleCheckPendingRequests
   requestQueue.scheduleCheckPendingRequests = function (this: RequestQueue) {
     if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this)
+  }
+}
+
+const timeoutCheckMs = 100
+
+/**
+ * kafkajs looks no more for requests that take too long once their connection has ended: one that was sent in that moment
+ * would wait for ever, and with it all heartbeats, which share the promise of the one under way.
+ */
+function timeOutToTheLast(queue: RequestQueue): void {
+  queue.scheduleRequestTimeoutCheck = function (this: RequestQueue) {
+    this.destroy()
+    this.requestTimeoutIntervalId = setInterval(() => {
+      for (const request of [...this.inflight.values()])
+        if (Date.now() - request.sentAt > request.requestTimeout) request.timeoutRequest()
+      if (!this.isConnected() && this.inflight.size === 0) this.destroy()
+    }, timeoutCheckMs)
   }
 }
 
