@@ -19,6 +19,9 @@ const fetchBytes = 4 << 20
 const fetchWaitMs = 200
 const tickMs = 250
 const stopMs = 15_000
+/** How often the earliest offsets are asked for, and the time in between: kafkajs asks once, and its connection may break. */
+const earliestTries = 20
+const earliestRetryMs = 500
 
 export interface SubscriptionTimes {
   /** A member that says nothing for so long has left the group. */
@@ -335,19 +338,24 @@ export class KafkaSubscription implements Subscription {
   }
 
   async #earliest(partition: number, strands: readonly Strand[]): Promise<(number | null)[]> {
-    const admin = this.#options.kafka.admin()
-    try {
-      await admin.connect()
-      const offsetsOf = async ({ topic }: Strand) => {
-        const offsets = await admin.fetchTopicOffsets(topic)
-        return Number(offsets.find(offset => offset.partition === partition)?.low ?? 0)
+    for (let tries = 1; ; tries++) {
+      const admin = this.#options.kafka.admin()
+      try {
+        await admin.connect()
+        const offsetsOf = async ({ topic }: Strand) => {
+          const offsets = await admin.fetchTopicOffsets(topic)
+          return Number(offsets.find(offset => offset.partition === partition)?.low ?? 0)
+        }
+        return await Promise.all(strands.map(offsetsOf))
+      } catch (cause) {
+        if (tries === earliestTries || this.#isOver || this.#options.signal.aborted) {
+          const message = `earliest offsets of partition ${partition} cannot be read: ${(cause as Error).message}`
+          throw new ProclabelError('PROCLABEL_BUS', message, { cause, retryable: true })
+        }
+        await sleep(earliestRetryMs)
+      } finally {
+        await admin.disconnect()
       }
-      return await Promise.all(strands.map(offsetsOf))
-    } catch (cause) {
-      const message = `earliest offsets of partition ${partition} cannot be read: ${(cause as Error).message}`
-      throw new ProclabelError('PROCLABEL_BUS', message, { cause, retryable: true })
-    } finally {
-      await admin.disconnect()
     }
   }
 }
