@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { HostDirectory } from '#core/host-directory.ts'
 import type { codecs as checkedInCodecs } from '#schemas'
 import type { Bus, ConsumedRecord } from '#shared/bus/bus.ts'
+import type { HostKeys } from '#shared/bus/host-keys.ts'
 import type { HealthComponent } from '#shared/health.ts'
 import type { Log } from '#shared/log.ts'
 
@@ -16,6 +17,8 @@ export interface HostFollowerOptions {
   codec: Pick<typeof checkedInCodecs.hosts, 'decode'>
   /** Called before records are decoded: learns the schemas of other versions. */
   prepare: PrepareRecords
+  /** Where hosts must sign what they tell. */
+  hostKeys: Pick<HostKeys, 'forgeries'> | undefined
   log: Log
   health: HealthComponent
   signal: AbortSignal
@@ -30,6 +33,8 @@ const retryMs = 5000
 export class HostFollower {
   readonly #options: HostFollowerOptions
   #appliedMs = 0
+  /** Records that their host did not sign; the matcher buries them. */
+  refused = 0
 
   constructor(options: HostFollowerOptions) {
     this.#options = options
@@ -41,12 +46,15 @@ export class HostFollower {
   }
 
   async run(): Promise<void> {
-    const { bus, group, prepare, signal, log } = this.#options
+    const { bus, group, prepare, hostKeys, signal, log } = this.#options
     while (!signal.aborted) {
       try {
         for await (const batch of bus.subscribe(['hosts'], group, signal)) {
           await prepare(batch.records)
-          for (const { value, key } of batch.records) this.#apply(key, value)
+          const forgeries = await hostKeys?.forgeries(batch.records)
+          for (const [{ key }, forgery] of forgeries ?? []) log.warn({ key, ...forgery }, 'a host record is refused')
+          this.refused += forgeries?.size ?? 0
+          for (const record of batch.records) if (!forgeries?.has(record)) this.#apply(record.key, record.value)
           await batch.commit()
         }
       } catch (error) {

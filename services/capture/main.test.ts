@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { tcp, udp } from '#core/decode/build-frame.ts'
 import { codecs, type Host, type PacketBatch, partitionKey, readPacketColumns } from '#schemas'
-import type { Bus, BusRecord } from '#shared/bus/bus.ts'
+import type { Bus, BusRecord, ConsumedRecord } from '#shared/bus/bus.ts'
 import { InProcessBus } from '#shared/bus/in-process.ts'
 import { Health } from '#shared/health.ts'
 import { createLog, type Log } from '#shared/log.ts'
@@ -137,6 +137,24 @@ test('packets of the hosts that the topic names go out under their keys; the res
   assert.deepEqual(health.notReady(), [])
   const produced = `proclabel_events_produced_total{topic="packets",service="capture"} ${bus.batches.length}\n`
   assert.ok((await metrics.text()).includes(produced))
+})
+
+test('where hosts must sign, a host that did not is not monitored, and that is counted', async t => {
+  const packets = new ListedSource([block(packet(0, desk, web), packet(10, laptop, web))], 100)
+  const hostKeys = {
+    forgeries: async <R extends ConsumedRecord>(records: readonly R[]) => {
+      const foreign = records.filter(({ key }) => key === 'desk')
+      return new Map(foreign.map(record => [record, { reason: 'unsigned', detail: '' } as const]))
+    },
+  }
+  const { bus, metrics, run } = createService(t, packets, { hostKeys })
+  const running = run()
+  await bus.tell(host('desk', desk))
+  await bus.tell(host('laptop', laptop))
+  const { frames } = await running
+  assert.deepEqual([frames.ok, frames['not-monitored']], [1, 1])
+  assert.deepEqual([bus.of('desk').length, packetsOf(bus.of('laptop'))], [0, 1])
+  assert.match(await metrics.text(), /^proclabel_capture_host_records_refused_total\{[^}]*\} 1$/m)
 })
 
 test('a host that is told at run time is monitored from then on', async t => {

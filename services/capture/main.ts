@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { HostDirectory } from '#core/host-directory.ts'
 import { codecs as checkedInCodecs, type PacketBatch } from '#schemas'
 import type { Bus } from '#shared/bus/bus.ts'
+import type { HostKeys } from '#shared/bus/host-keys.ts'
 import type { Health } from '#shared/health.ts'
 import type { Log } from '#shared/log.ts'
 import type { Metrics } from '#shared/metrics.ts'
@@ -43,6 +44,8 @@ export interface CaptureServiceOptions {
   codecs?: Pick<typeof checkedInCodecs, 'hosts' | 'packets'>
   /** As in HostFollowerOptions; without it there are no other versions. */
   prepare?: PrepareRecords
+  /** Where hosts must sign what they tell. */
+  hostKeys?: Pick<HostKeys, 'forgeries'> | undefined
 }
 
 export interface CaptureResult {
@@ -88,6 +91,7 @@ export async function runCaptureService(options: CaptureServiceOptions): Promise
     group: `capture-${sensorId}-${runId}`,
     codec: codecs.hosts,
     prepare: options.prepare ?? (() => undefined),
+    hostKeys: options.hostKeys,
     log,
     health: options.health.component('hosts'),
     signal: stopFollowing.signal,
@@ -103,7 +107,8 @@ export async function runCaptureService(options: CaptureServiceOptions): Promise
     sender.send(batches)
   }
   let heardMs = performance.now()
-  const measureAll = () => measure({ packets, capture, hosts: directory.size, dropped: sender.dropped })
+  const measureAll = () =>
+    measure({ packets, capture, hosts: directory.size, hostsRefused: follower.refused, dropped: sender.dropped })
   const ticker = setInterval(() => {
     measureAll()
     void memory?.keep()

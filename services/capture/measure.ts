@@ -27,6 +27,8 @@ export interface Measured {
   capture: PacketCapture
   /** Hosts that are monitored. */
   hosts: number
+  /** Host records that their host did not sign. */
+  hostsRefused: number
   /** Packets in batches that were dropped. */
   dropped: number
 }
@@ -41,7 +43,7 @@ export function createMeasure(metrics: Metrics, sourceName: string): (now: Measu
     before.set(name, total)
     return more
   }
-  return ({ packets, capture, hosts, dropped }) => {
+  return ({ packets, capture, hosts, hostsRefused, dropped }) => {
     const { frames } = capture
     const result = (name: string, total: number) =>
       to.packets.add(growth(`result ${name}`, total), { interface: sourceName, result: name })
@@ -53,5 +55,6 @@ export function createMeasure(metrics: Metrics, sourceName: string): (now: Measu
     to.bytes.add(growth('bytes', packets.statistics().bytesRead))
     to.ringDrops.add(growth('ring', packets.statistics().dropped ?? 0))
     to.hosts.set(hosts)
+    to.hostsRefused.add(growth('hosts refused', hostsRefused))
   }
 }

@@ -5,9 +5,10 @@ import { openInterface } from '../capture/cap-source.ts'
 import { openCapture } from '../capture/files/open-capture.ts'
 import { type CaptureServiceOptions, runCaptureService } from '../capture/main.ts'
 import { PacedSource } from '../capture/paced-source.ts'
+import { type HostKeysFlags, hostKeysOption, openHostKeys } from './host-keys-option.ts'
 import { mebibyte, type ProducerFlags, producerOptions, runService, spoolFolder } from './run-service.ts'
 
-interface CaptureFlags extends ProducerFlags {
+interface CaptureFlags extends ProducerFlags, HostKeysFlags {
   interface?: string
   filter: string
   file?: string
@@ -19,23 +20,26 @@ interface CaptureFlags extends ProducerFlags {
 const hostsWaitMs = 5000
 
 export const captureCommand = (): Command =>
-  producerOptions(
-    new Command('capture')
-      .description('publishes the packets of the monitored hosts, from the mirror port or a capture file')
-      .option('-i, --interface <name>', 'interface to capture on')
-      .option('--filter <expression>', 'capture filter, as for tcpdump', '')
-      .option('--file <path>', 'a capture file instead, or - for standard input')
-      .option('--realtime', 'read the file as fast as it was captured, not as fast as it goes')
-      .option(
-        '--sensor <id>',
-        "names this capture, one of several on a machine; by default the machine's name",
-        hostname(),
-      ),
+  hostKeysOption(
+    producerOptions(
+      new Command('capture')
+        .description('publishes the packets of the monitored hosts, from the mirror port or a capture file')
+        .option('-i, --interface <name>', 'interface to capture on')
+        .option('--filter <expression>', 'capture filter, as for tcpdump', '')
+        .option('--file <path>', 'a capture file instead, or - for standard input')
+        .option('--realtime', 'read the file as fast as it was captured, not as fast as it goes')
+        .option(
+          '--sensor <id>',
+          "names this capture, one of several on a machine; by default the machine's name",
+          hostname(),
+        ),
+    ),
   ).action((flags: CaptureFlags) =>
     runService('capture', flags, async parts => {
       const result = await runCaptureService({
         ...parts,
         ...(await openPackets(flags)),
+        hostKeys: openHostKeys(flags, parts.log),
         sensorId: flags.sensor,
         spool: { folder: flags.spool ?? spoolFolder(`capture-${flags.sensor}`), maxBytes: flags.spoolSize * mebibyte },
       })

@@ -3,19 +3,22 @@ import { measuredStore } from '#shared/store/measured-store.ts'
 import { RedisStore } from '#shared/store/redis.ts'
 import { compileRedisSettings, type RedisSettings } from '#shared/store/redis-settings.ts'
 import { runMatcherService } from '../matcher/main.ts'
+import { type HostKeysFlags, hostKeysOption, openHostKeys } from './host-keys-option.ts'
 import { type MatchFlags, matchConstants, matchOptions } from './match-options.ts'
 import { redisOptions } from './redis-options.ts'
 import { runService, type ServiceFlags, serviceOptions } from './run-service.ts'
 import { wholeNumber } from './whole-number.ts'
 
-interface MatcherFlags extends ServiceFlags, MatchFlags, RedisSettings {
+interface MatcherFlags extends ServiceFlags, MatchFlags, RedisSettings, HostKeysFlags {
   partitions: number
 }
 
 export const matcherCommand = (): Command =>
   matchOptions(
     redisOptions(
-      serviceOptions(new Command('matcher').description('joins packets and sockets, and publishes labeled sessions')),
+      hostKeysOption(
+        serviceOptions(new Command('matcher').description('joins packets and sockets, and publishes labeled sessions')),
+      ),
     ),
   )
     .option('--partitions <n>', 'partitions of the input topics, for the metrics', wholeNumber(1, 10_000), 48)
@@ -26,6 +29,7 @@ export const matcherCommand = (): Command =>
         runMatcherService({
           ...parts,
           store: measuredStore(store, parts.metrics, parts.signal),
+          hostKeys: openHostKeys(flags, parts.log),
           constants,
           partitions: flags.partitions,
         }),

@@ -36,6 +36,7 @@ export interface MatcherServiceOptions {
   /** As in MatcherOptions. */
   codecs: MatcherOptions['codecs']
   prepare: MatcherOptions['prepare']
+  hostKeys?: MatcherOptions['hostKeys']
   constants: MatchConstants
   /** Partition count of the input topics, for the metrics. */
   partitions: number
@@ -48,7 +49,7 @@ export interface MatcherServiceOptions {
 
 /** The matcher as a service: reads until `signal` aborts. Rejects when bus or store have failed for good. */
 export async function runMatcherService(options: MatcherServiceOptions): Promise<void> {
-  const { bus, store, codecs, prepare, constants, partitions, log, signal } = options
+  const { bus, store, codecs, prepare, hostKeys, constants, partitions, log, signal } = options
   const consumed = consumerMetrics(options.metrics, matcherGroup, partitions)
   const measured = matcherMetrics(options.metrics, unknownCauses)
   const reading = options.health.component('input')
@@ -59,6 +60,7 @@ export async function runMatcherService(options: MatcherServiceOptions): Promise
     store,
     codecs,
     prepare,
+    hostKeys,
     constants,
     provisional: true,
     persistent: true,

@@ -3,14 +3,21 @@ import { suite, type TestContext, test } from 'node:test'
 import { batchOf } from '#core/batch-fixture.ts'
 import { defaultConstants } from '#core/constants.ts'
 import { at } from '#core/test-host.ts'
-import { codecs, type LabeledSession, type PacketBatch } from '#schemas'
+import { codecs, type DeadLetter, type LabeledSession, type PacketBatch } from '#schemas'
+import type { ConsumedRecord } from '#shared/bus/bus.ts'
 import { InProcessBus } from '#shared/bus/in-process.ts'
 import { MemoryStore } from '#shared/store/memory.ts'
 import type { HostWrite, Store } from '#shared/store/store.ts'
-import { Matcher, withinProcess } from './matcher.ts'
+import { host as loggedHost } from '../agent/log-fixture.ts'
+import { Matcher, type MatcherOptions, withinProcess } from './matcher.ts'
 
 /** A matcher on a real bus and store that has begun to read, and what it published. */
-function start(t: TestContext, store: Store = new MemoryStore(), bus = new InProcessBus()) {
+function start(
+  t: TestContext,
+  store: Store = new MemoryStore(),
+  bus = new InProcessBus(),
+  more: Partial<MatcherOptions> = {},
+) {
   const matcher = new Matcher({
     bus,
     store,
@@ -19,6 +26,7 @@ function start(t: TestContext, store: Store = new MemoryStore(), bus = new InPro
     ...withinProcess,
     codecs,
     persistent: true,
+    ...more,
   })
   const stop = new AbortController()
   const running = matcher.run(stop.signal)
@@ -148,6 +156,46 @@ suite('records that cannot be used', () => {
       [2000, 1, false],
     ])
   })
+})
+
+test('where hosts must sign, what is not signed is buried with its reason; sensors sign nothing', async t => {
+  const seen: string[] = []
+  const hostKeys = {
+    forgeries: async <R extends ConsumedRecord>(records: readonly R[]) => {
+      for (const { topic } of records) seen.push(topic)
+      const unsigned = records.filter(({ headers, topic }) => topic === 'hosts' && !headers?.signed)
+      return new Map(unsigned.map(record => [record, { reason: 'unsigned', detail: 'no header' } as const]))
+    },
+  }
+  const { publish, finish, matcher, bus } = start(t, undefined, undefined, { hostKeys })
+  const letters: DeadLetter[] = []
+  const stop = new AbortController()
+  t.after(() => stop.abort())
+  const reading = (async () => {
+    for await (const batch of bus.subscribe(['dead-letters'], 'letters', stop.signal)) {
+      for (const { value } of batch.records) letters.push(codecs['dead-letters'].decode(value!))
+      await batch.commit()
+      break
+    }
+  })()
+  const host = codecs.hosts.encode({ ...loggedHost, host_id: 'host' })
+  await publish('packets', numbered(0, 1000))
+  await bus.publish('hosts', [
+    { key: 'host', value: host },
+    { key: 'host', value: null },
+    { key: 'host', value: host, headers: { signed: Buffer.of(1) } },
+  ])
+  await reading
+  await finish()
+  assert.deepEqual(seen, ['packets', 'hosts', 'hosts', 'hosts'])
+  assert.deepEqual(matcher.records, { applied: 2, unsigned: 2 })
+  assert.deepEqual(
+    letters.map(({ topic, offset, step, reason, detail }) => [topic, offset, step, reason, detail]),
+    [
+      ['hosts', 0, 'matcher', 'unsigned', 'no header'],
+      ['hosts', 1, 'matcher', 'unsigned', 'no header'],
+    ],
+  )
 })
 
 suite('the store', () => {

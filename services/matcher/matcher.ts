@@ -3,6 +3,7 @@ import type { SessionFacts } from '#core/session-facts.ts'
 import { SharedNames } from '#core/stages/server-name.ts'
 import { type Codecs, ownCodecs } from '#schemas'
 import type { Batch, Bus, BusRecord, ConsumedRecord, Subscription } from '#shared/bus/bus.ts'
+import type { HostKeys } from '#shared/bus/host-keys.ts'
 import { untilDone } from '#shared/retry.ts'
 import type { OutboxRecord, Store } from '#shared/store/store.ts'
 import { TrailingCommits } from '#shared/trailing-commits.ts'
@@ -28,6 +29,8 @@ export interface MatcherOptions extends Pick<CopyOptions, SharedOptions> {
   codecs: Codecs
   /** Learns the schemas of records that other versions wrote, where it answers with a promise. */
   prepare: (records: Iterable<{ topic: string; value: Uint8Array | null }>) => Promise<void> | undefined
+  /** Where hosts must sign what they tell; those of records that were applied once are not asked for again. */
+  hostKeys?: Pick<HostKeys, 'forgeries'> | undefined
   /** Offsets are committed this long after their batch was written: more than the store can lose, milliseconds. */
   commitLagMs: number
   /** A resolver learns names over all hosts, and this matcher applies what it says; without one, names are learned here. */
@@ -185,8 +188,9 @@ export class Matcher {
    */
   async #apply(records: readonly ConsumedRecord[], partition: Partition): Promise<number> {
     let timesFenced = 0
-    const letters = new Map<ConsumedRecord, { reason: string; detail: string }>()
-    for (let left = records; left.length > 0; ) {
+    const forgeries = await this.#options.hostKeys?.forgeries(records)
+    const letters = new Map<ConsumedRecord, { reason: string; detail: string }>(forgeries)
+    for (let left = letters.size > 0 ? records.filter(record => !letters.has(record)) : records; left.length > 0; ) {
       const usable = left.filter(record => {
         if (record.key.length <= maxHostId) return true
         letters.set(record, { reason: 'host-id-too-long', detail: `${record.key.length} characters` })

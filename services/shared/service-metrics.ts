@@ -50,6 +50,18 @@ export const producerMetrics = (metrics: Metrics) => ({
   }),
 })
 
+/** Why a record cannot be used. */
+export const deadLetterReasons = [
+  'undecodable',
+  'other-host',
+  'host-id-too-long',
+  'implausible-time',
+  /** Its host did not sign it. */
+  'host-unknown',
+  'unsigned',
+  'forged',
+] as const
+
 export type ConsumerMetrics = ReturnType<typeof consumerMetrics>
 /** What a service reads. */
 export const consumerMetrics = (metrics: Metrics, group: string, partitions: number) => {
@@ -85,7 +97,7 @@ export const consumerMetrics = (metrics: Metrics, group: string, partitions: num
     deadLetters: metrics.counter({
       name: 'dlq_messages_total',
       help: 'Records nobody could use',
-      labels: { reason: ['undecodable', 'other-host', 'host-id-too-long', 'implausible-time'] },
+      labels: { reason: deadLetterReasons },
     }),
     repeated: metrics.counter({
       name: 'dedupe_hits_total',
@@ -113,6 +125,10 @@ export const captureMetrics = (metrics: Metrics, interfaceName: string, reasons:
     name: 'parse_errors_total',
     help: 'Frames that could not be decoded',
     labels: { reason: reasons },
+  }),
+  hostsRefused: metrics.counter({
+    name: 'capture_host_records_refused_total',
+    help: 'Host records that their host did not sign',
   }),
   hosts: metrics.gauge({ name: 'capture_hosts', help: 'Hosts that are monitored' }),
 })

@@ -77,6 +77,27 @@ export function busContract(name: string, create: (topics: readonly string[]) =>
       for (const { appendMs } of seen) assert.ok(appendMs >= from && appendMs <= until, `${appendMs}`)
     })
 
+    promise('headers come through', async ({ bus, a, group, signal }) => {
+      const batches = bus.subscribe([a], group, signal)
+      await bus.publish(a, [
+        { ...textRecord('k', 'with'), headers: { one: Buffer.from('1'), two: Buffer.of(0, 255) } },
+        textRecord('k', 'without'),
+      ])
+      const seen = []
+      for await (const batch of batches) {
+        for (const { headers = {} } of batch.records)
+          seen.push(Object.entries(headers).map(([name, bytes]) => [name, Buffer.from(bytes).toString('hex')]))
+        if (seen.length === 2) break
+      }
+      assert.deepEqual(seen, [
+        [
+          ['one', '31'],
+          ['two', '00ff'],
+        ],
+        [],
+      ])
+    })
+
     promise('records that share a partition key stay in order', async ({ bus, a, group, signal }) => {
       const batches = bus.subscribe([a], group, signal)
       const texts = numbers(20)

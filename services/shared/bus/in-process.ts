@@ -119,14 +119,14 @@ export class InProcessBus implements Bus {
   isClosed = false
 
   async publish(topic: string, records: readonly BusRecord[]): Promise<void> {
-    for (const { key, value } of records) {
+    for (const { key, value, headers } of records) {
       const readers = [...this.#groups.values()].filter(group => group.topics.has(topic))
       for (const group of readers) while (group.isFull && !this.isClosed) await group.changed
       if (this.isClosed) throw new ProclabelError('PROCLABEL_BUS', `${topic}: the bus is closed`)
       const offset = this.#offsets.get(topic) ?? 0
       this.#offsets.set(topic, offset + 1)
       for (const group of readers) {
-        group.queue.push({ key, value, topic, partition, offset, appendMs: Date.now() })
+        group.queue.push({ key, value, headers, topic, partition, offset, appendMs: Date.now() })
         group.wake()
       }
     }

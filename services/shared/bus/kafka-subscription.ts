@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Consumer, Kafka } from 'kafkajs'
+import type { Consumer, IHeaders, Kafka } from 'kafkajs'
 import { ProclabelError } from '../errors.ts'
-import type { Batch, BeginAt, ConsumedRecord, PartitionListener, Subscription } from './bus.ts'
+import type { Batch, BeginAt, ConsumedRecord, Headers, PartitionListener, Subscription } from './bus.ts'
 import { hostAssigner } from './host-assigner.ts'
 import { type FetchedBatch, type GroupJoin, type GroupObserver, isWithoutCoordinator } from './kafkajs-patches.ts'
 import { OffsetCommitter } from './offset-committer.ts'
@@ -365,6 +365,18 @@ function explain(error: Error): string {
   return isWithoutCoordinator(error) ? `${error.message}; may this principal READ the group?` : error.message
 }
 
+/** Without those that come several times: who reads one of them would not know which. */
+function fromKafka(headers: IHeaders = {}): Headers | undefined {
+  let known: Record<string, Uint8Array> | undefined
+  for (const name in headers) {
+    const value = headers[name]
+    if (!Buffer.isBuffer(value)) continue
+    known ??= Object.create(null) as Record<string, Uint8Array>
+    known[name] = value
+  }
+  return known
+}
+
 function toFetched(batch: FetchedBatch): Fetched {
   const { topic, partition, messages } = batch
   const fromOffset = Number(batch.fetchedOffset)
@@ -374,9 +386,10 @@ function toFetched(batch: FetchedBatch): Fetched {
     nextOffset: batch.rawMessages.length > 0 ? Number(batch.lastOffset()) + 1 : fromOffset,
     endOffset: Number(batch.highWatermark),
     records: messages.map(
-      ({ key, value, offset, timestamp }): ConsumedRecord => ({
+      ({ key, value, headers, offset, timestamp }): ConsumedRecord => ({
         key: key?.toString() ?? '',
         value,
+        headers: fromKafka(headers),
         topic,
         partition,
         offset: Number(offset),
