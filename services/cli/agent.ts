@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { Command } from 'commander'
+import { HostKey, signedBus } from '#shared/bus/signed-records.ts'
 import { openLinuxSource } from '../agent/linux.ts'
 import { openLinuxEvents } from '../agent/linux-events.ts'
 import { runAgentService } from '../agent/main.ts'
@@ -9,6 +10,7 @@ import { wholeNumber } from './whole-number.ts'
 interface AgentFlags extends ProducerFlags {
   host: string
   period: number
+  hostKeyFile?: string
 }
 
 export const agentCommand = (): Command =>
@@ -16,11 +18,15 @@ export const agentCommand = (): Command =>
     new Command('agent')
       .description("publishes this machine's addresses, sockets and their processes")
       .option('--host <id>', "host id; by default the machine's name", hostname())
-      .option('--period <ms>', 'time between two polls of the socket table, milliseconds', wholeNumber(1, 60_000), 50),
-  ).action((flags: AgentFlags) =>
-    runService('agent', flags, async parts => {
+      .option('--period <ms>', 'time between two polls of the socket table, milliseconds', wholeNumber(1, 60_000), 50)
+      .option('--host-key-file <file>', "private key, PEM, that signs what this host tells; the Kafka client's may do"),
+  ).action((flags: AgentFlags) => {
+    const hostKey = flags.hostKeyFile === undefined ? null : new HostKey(flags.hostKeyFile)
+    return runService('agent', flags, async parts => {
+      if (hostKey) parts.log.info({ host_id: flags.host, public_key: hostKey.publicKey }, 'signing')
       const { agent, outgoing } = await runAgentService({
         ...parts,
+        bus: hostKey ? signedBus(parts.bus, hostKey) : parts.bus,
         source: openLinuxSource(),
         events: openLinuxEvents(),
         hostId: flags.host,
@@ -28,5 +34,5 @@ export const agentCommand = (): Command =>
         spool: { folder: flags.spool ?? spoolFolder('agent'), maxBytes: flags.spoolSize * mebibyte },
       })
       parts.log.info({ agent, outgoing }, 'summary')
-    }),
-  )
+    })
+  })
