@@ -207,7 +207,8 @@ export class Outgoing {
 
   async #publishAll(): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      await this.#moving
+      // Without a turn in between in which another move could begin: it takes from the queue too.
+      while (this.#moving) await this.#moving
       if (this.#spool && !this.#spool.isEmpty) await this.#publishSpooled(this.#spool)
       else if (this.#queue.length > 0) await this.#publishQueued()
       else await this.#changed.promise
@@ -230,7 +231,7 @@ export class Outgoing {
     this.#inFlight = inFlight
     if (!(await this.#publish(inFlight.records))) return
     // A move that is going on may be writing these records: what it wrote must not go out again.
-    await this.#moving
+    while (this.#moving) await this.#moving
     this.#inFlight = null
     this.#queuedBytes -= bytes
     if (inFlight.spooled > 0) await this.#spool!.acknowledge(inFlight.spoolEnd)
