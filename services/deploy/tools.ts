@@ -11,6 +11,16 @@ const maxBuffer = 1 << 28
 export const toolsFolder = fileURLToPath(new URL('../../node_modules/.cache/proclabel-tools', import.meta.url))
 const goModule = fileURLToPath(new URL('tools', import.meta.url))
 
+/** Asks once for each argument. */
+export function memoized<T>(ask: (argument: string) => Promise<T>): (argument: string) => Promise<T> {
+  const answers = new Map<string, Promise<T>>()
+  return argument => {
+    const answer = answers.get(argument) ?? ask(argument)
+    answers.set(argument, answer)
+    return answer
+  }
+}
+
 /** Makes `name` unless it is there; a making that failed leaves nothing behind. Answers with its path. */
 async function once(name: string, make: (folder: string) => Promise<void>): Promise<string> {
   const made = join(toolsFolder, name)
@@ -37,7 +47,7 @@ export async function debianCommand(command: string, name = command): Promise<st
 }
 
 /** A program written in Go, in the version that tools/go.mod names. */
-export async function goTool(packagePath: string): Promise<string> {
+export const goTool = memoized(async (packagePath: string): Promise<string> => {
   const { stdout } = await run('go', ['list', '-f', '{{with .Module}}{{.Path}}@{{.Version}}{{end}}', packagePath], {
     cwd: goModule,
     maxBuffer,
@@ -46,7 +56,7 @@ export async function goTool(packagePath: string): Promise<string> {
     await run('go', ['build', '-ldflags=-s -w', '-o', join(fresh, 'tool'), packagePath], { cwd: goModule, maxBuffer })
   })
   return join(folder, 'tool')
-}
+})
 
 /** A folder of commands that come from Python packages. */
 export async function pythonTools(...packages: readonly string[]): Promise<string> {
