@@ -37,12 +37,17 @@ const grants: Record<AclService, Grant> = {
   doctor: { reads: ['hosts', 'socket-snapshots', 'socket-events', 'packets'], group: 'doctor-*' },
 }
 
-/** The least that lets each service work, by principals such as `User:agent`. */
-export function topicAcls(principals: Readonly<Record<AclService, string>>): Acl[] {
+/** The least that lets each service work, by principals such as `User:agent`; each host's agent may have its own. */
+export function topicAcls(principals: Readonly<Record<AclService, readonly string[]>>): Acl[] {
   return aclServices.flatMap(service => {
     const { reads = [], writes = [], group } = grants[service]
-    const allow = (operation: Acl['operation'], resourceType: Acl['resourceType'], name: string): Acl => ({
-      principal: principals[service],
+    const allow = (
+      principal: string,
+      operation: Acl['operation'],
+      resourceType: Acl['resourceType'],
+      name: string,
+    ): Acl => ({
+      principal,
       permission: 'ALLOW',
       operation,
       host: '*',
@@ -50,11 +55,11 @@ export function topicAcls(principals: Readonly<Record<AclService, string>>): Acl
       resourceName: name.replace(/\*$/, ''),
       patternType: name.endsWith('*') ? 'PREFIXED' : 'LITERAL',
     })
-    return [
-      ...writes.map(topic => allow('WRITE', 'TOPIC', topic)),
-      ...reads.map(topic => allow('READ', 'TOPIC', topic)),
-      ...(group ? [allow('READ', 'GROUP', group)] : []),
-    ]
+    return principals[service].flatMap(principal => [
+      ...writes.map(topic => allow(principal, 'WRITE', 'TOPIC', topic)),
+      ...reads.map(topic => allow(principal, 'READ', 'TOPIC', topic)),
+      ...(group ? [allow(principal, 'READ', 'GROUP', group)] : []),
+    ])
   })
 }
 

@@ -126,9 +126,9 @@ suite('topics apply', () => {
 suite('topics acls', () => {
   let stack: Stack
   after(() => stack?.stop())
-  const principals = Object.fromEntries(aclServices.map(service => [service, `User:${service}`])) as Record<
+  const principals = Object.fromEntries(aclServices.map(service => [service, [`User:${service}`]])) as Record<
     (typeof aclServices)[number],
-    string
+    string[]
   >
 
   test('grant what each service needs, and an agent three topics to write', async () => {
@@ -187,6 +187,8 @@ suite('topics acls', () => {
       agent.map(({ operation, resourceName }) => `${operation} ${resourceName}`),
       ['WRITE hosts', 'WRITE socket-snapshots', 'WRITE socket-events'],
     )
+    const { lines: ofTwo } = await run('acls', '--principal-agent', 'User:desk', 'User:lab')
+    assert.equal(ofTwo.filter(line => / User:(desk|lab) --operation WRITE /.test(line)).length, 6)
   })
 })
 

@@ -78,12 +78,15 @@ function aclsCommand(): Command {
     .description('prints the least that each service must be allowed; nothing is changed')
     .option('--json', "as JSON, not as commands of Kafka's own tool")
   for (const service of aclServices)
-    command.option(`--principal-${service} <principal>`, `who runs ${service}`, `User:${service}`)
+    command.option(`--principal-${service} <principal...>`, `who runs ${service}`, [`User:${service}`])
   return command.action(({ json, ...flags }: { json?: true } & Record<string, unknown>) => {
-    const principalOf = (service: AclService) =>
-      String(flags[`principal${service[0]!.toUpperCase()}${service.slice(1)}`])
+    const principalsOf = (service: AclService) =>
+      flags[`principal${service[0]!.toUpperCase()}${service.slice(1)}`] as readonly string[]
     const acls = topicAcls(
-      Object.fromEntries(aclServices.map(service => [service, principalOf(service)])) as Record<AclService, string>,
+      Object.fromEntries(aclServices.map(service => [service, principalsOf(service)])) as Record<
+        AclService,
+        readonly string[]
+      >,
     )
     if (json) say(JSON.stringify(acls, null, 2))
     else for (const acl of acls) say(aclCommand(acl))

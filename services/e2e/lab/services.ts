@@ -23,20 +23,21 @@ interface Running {
 /** The services as an operator starts them: by the command, over a stack; over a secured one each with a user of its own. */
 export class Services {
   readonly #stack: Stack
-  readonly #network: LabNetwork
+  readonly #network: LabNetwork | null
   readonly #running = new Set<Running>()
 
-  constructor(stack: Stack, network: LabNetwork) {
+  /** Without a network, services run on this machine alone. */
+  constructor(stack: Stack, network: LabNetwork | null) {
     this.#stack = stack
     this.#network = network
   }
 
-  /** Makes the topics, registers the schemas and, on a secured stack, grants exactly what `topics acls` prints. */
-  async prepare(partitions: number): Promise<void> {
+  /** Makes the topics, registers the schemas and, on a secured stack, grants exactly what `topics acls` prints with these arguments. */
+  async prepare(partitions: number, aclArguments: readonly string[] = []): Promise<void> {
     const apply = ['topics', 'apply', ...this.#connection('admin')]
     await this.#run([...apply, '--partitions', String(partitions), '--replication', '1'])
     if (!this.#stack.kafka!.secured) return
-    const acls: Acl[] = JSON.parse(await this.#run(['topics', 'acls', '--json']))
+    const acls: Acl[] = JSON.parse(await this.#run(['topics', 'acls', '--json', ...aclArguments]))
     await this.withAdmin(admin => admin.createAcls({ acl: acls.map(toKafkajs) }))
   }
 
@@ -46,7 +47,7 @@ export class Services {
     const all = [command, service, ...this.#connection(service), ...redis, ...args]
     const stdio = ['ignore', 'ignore', 'pipe'] as const
     const child = side
-      ? this.#network.start(side, process.execPath, all, { stdio: [...stdio] })
+      ? this.#network!.start(side, process.execPath, all, { stdio: [...stdio] })
       : spawn('setpriv', ['--pdeathsig', 'KILL', process.execPath, ...all], { stdio: [...stdio] })
     const running = { child, outcome: ended(child) }
     this.#running.add(running)
@@ -102,8 +103,9 @@ export class Services {
   }
 
   #connection(user: string): string[] {
-    const { brokers, secured } = this.#stack.kafka!
-    const plain = ['--brokers', ...brokers, '--registry', this.#stack.registry!.url]
+    const { kafka, registry } = this.#stack
+    const { brokers, secured } = kafka!
+    const plain = ['--brokers', ...brokers, ...(registry ? ['--registry', registry.url] : [])]
     if (!secured) return plain
     const { passwordFile } = secured.users[user]!
     const secrets = ['--kafka-username', user, '--kafka-password-file', passwordFile]
