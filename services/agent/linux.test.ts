@@ -253,7 +253,9 @@ function readSs(): string {
           .replace(/%[^\]:]+/, '')
           .replace(/\[::ffff:([\d.]+)\]/, '$1'),
       )
-      return writeRow(proto!, state!, localEnd!, remoteEnd!, pids)
+      // What listens on a mapped address takes IPv4 alone.
+      const isMapped = local!.startsWith('[::ffff:')
+      return writeRow(proto!, state!, localEnd!, isMapped ? remoteEnd!.replace('[::]', '0.0.0.0') : remoteEnd!, pids)
     })
     .sort()
     .join('\n')
