@@ -41,11 +41,17 @@ interface PodSpec {
     projected?: { sources: { secret: { name: string; items: { key: string; path: string }[] } }[] }
   }[]
 }
-/** Of many kinds; what is within `spec` is looked at where the kind is known. */
+/** What is looked at of objects of many kinds: each has its own part of it. */
+interface Spec extends PodSpec {
+  replicas?: number
+  template: { metadata: { annotations: Record<string, string> }; spec: PodSpec }
+  egress: { ports: { port: number }[] }[]
+  ingress: { ports: object[] }[]
+}
 type Manifest = {
   kind: string
   metadata: { name: string; labels: Record<string, string>; annotations?: Record<string, string> }
-  spec: any
+  spec: Spec
   data?: Record<string, string>
 }
 
@@ -158,7 +164,9 @@ for (const values of valueSets) {
 test('agent and capture have the rights that their work needs and no others', async () => {
   const objects = await manifests('everything.yaml')
   const pod = (name: string) =>
-    podOf(objects.find(({ metadata, spec }) => metadata.name === `rel-proclabel-${name}` && spec?.template)!)!
+    podOf(
+      objects.find(({ metadata, spec }) => metadata.name === `rel-proclabel-${name}` && spec?.template !== undefined)!,
+    )!
   const [agent, capture] = [pod('agent'), pod('capture')]
   assert.deepEqual(agent.containers[0]!.securityContext.capabilities.add, ['SYS_PTRACE', 'DAC_READ_SEARCH', 'PERFMON'])
   assert.deepEqual(capture.containers[0]!.securityContext.capabilities.add, ['NET_RAW'])
@@ -201,9 +209,9 @@ test('the policy lets a service reach Kafka, registry and Redis at their ports, 
   const policy = (await manifests('everything.yaml')).find(
     ({ kind, metadata }) => kind === 'NetworkPolicy' && /matcher$/.test(metadata.name),
   )!
-  const ports = policy.spec.egress.flatMap((rule: { ports: { port: number }[] }) => rule.ports.map(({ port }) => port))
+  const ports = policy.spec.egress.flatMap(rule => rule.ports.map(({ port }) => port))
   assert.deepEqual(ports, [53, 53, 9094, 443, 6380, 4318])
-  assert.deepEqual(policy.spec.ingress[0].ports, [{ port: 'metrics' }])
+  assert.deepEqual(policy.spec.ingress[0]!.ports, [{ port: 'metrics' }])
 })
 
 test('what needs an operator is made only where the cluster knows its kind', async () => {
