@@ -21,7 +21,7 @@ function promtool(tool: string, ...args: string[]): void {
 test('every alert has a case, and a line in the runbook of the name that it gives', () => {
   assert.deepEqual(alertCases.map(({ alert }) => alert).sort(), [...alerts].sort())
   const runbook = readFileSync(new URL('README.md', import.meta.url), 'utf8')
-  const entries = Array.from(rules.matchAll(/runbook: '?Runbook: ([\w-]+)\./g), ([, name]) => name!)
+  const entries = Array.from(rules.matchAll(/runbook: ["']?Runbook: ([\w-]+)\./g), ([, name]) => name!)
   assert.equal(entries.length, alerts.length)
   for (const name of entries) assert.ok(runbook.includes(`| \`${name}\` |`), name)
 })
