@@ -23,8 +23,9 @@ enum class TcpState : uint8_t {
 
 /** One moment in the kernel, as one of its tracepoints told it. */
 struct KernelEvent {
-  enum class Kind : uint8_t { tcp_state, udp_send, udp_receive, tcp_use, fork, exec, exit };
+  enum class Kind : uint8_t { tcp_state, udp_send, udp_receive, tcp_use, fork, exec, exit, move };
 
+  /** move: it may be in another namespace from then on. */
   Kind kind = Kind::tcp_state;
   /** For tcp_state. */
   TcpState from = TcpState::none;

@@ -59,7 +59,11 @@ void ProcessBook::exec(int32_t pid, std::string path) {
   Entry& entry = found->second;
   entry.program = std::move(path);
   entry.process = nullptr;
-  entry.may_have_moved = true;
+}
+
+void ProcessBook::move(int32_t pid) {
+  const auto found = entries_.find(pid);
+  if (found != entries_.end()) found->second.namespace_inode = 0;
 }
 
 void ProcessBook::exit(int32_t pid) {
@@ -84,10 +88,7 @@ std::shared_ptr<const Process> ProcessBook::find(int32_t pid, int64_t start_us, 
 uint64_t ProcessBook::namespace_of(int32_t pid) {
   Entry* entry = look_up(pid, 0, {});
   if (entry == nullptr) return 0;
-  if (std::exchange(entry->may_have_moved, false) && !entry->has_ended) {
-    const uint64_t now = network_namespace(pid);
-    if (now != 0) entry->namespace_inode = now;
-  }
+  if (entry->namespace_inode == 0 && !entry->has_ended) entry->namespace_inode = network_namespace(pid);
   return entry->namespace_inode;
 }
 

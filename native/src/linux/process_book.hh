@@ -27,6 +27,9 @@ class ProcessBook {
   /** It ended; its sockets are closed after that, so it can still be asked for. */
   void exit(int32_t pid);
 
+  /** It may be in another network namespace from now on: which one is known only while it can be read. */
+  void move(int32_t pid);
+
   /** Events were lost, an exec or an end maybe among them: what is known has to be looked up again. */
   void doubt() { generation_++; }
 
@@ -53,7 +56,6 @@ class ProcessBook {
     uint64_t generation = 0;
     bool is_start_exact = false;
     bool has_ended = false;
-    bool may_have_moved = false;
     /** Distinguishes it in the row of those that ended. */
     uint64_t number = 0;
   };

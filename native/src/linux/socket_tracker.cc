@@ -43,6 +43,7 @@ void SocketTracker::apply(const std::vector<KernelEvent>& told, bool lossy, int6
       case KernelEvent::Kind::fork: start_process(one); break;
       case KernelEvent::Kind::exec: processes_.exec(one.pid, one.text); break;
       case KernelEvent::Kind::exit: end_process(one); break;
+      case KernelEvent::Kind::move: processes_.move(one.pid); break;
     }
   }
   // Joined over a hole, a socket's address may be that of another socket by then.
@@ -154,6 +155,8 @@ std::shared_ptr<const Process> SocketTracker::owner_of(const KernelEvent& told) 
   const int64_t start_us = told.start_ns == 0 ? 0 : start_us_of_ns(told.start_ns);
   // Without the start time, an end and a new process of the same id may be among what was lost.
   if (lossy_ && start_us == 0) return nullptr;
+  // Whose sockets may be of another namespace, with addresses like ours, is told of without a name.
+  if (namespace_inode_ != 0 && told.namespace_inode == 0 && processes_.namespace_of(told.pid) == 0) return nullptr;
   return processes_.find(told.pid, start_us, told.text);
 }
 

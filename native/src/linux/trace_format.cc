@@ -184,13 +184,27 @@ class ExitDecoder : public Decoder<0> {
   }
 };
 
+/** setns or unshare, by the thread that runs. */
+class MoveDecoder : public Decoder<0> {
+ public:
+  static constexpr std::array<const char*, 0> names{};
+  using Decoder::Decoder;
+
+  bool decode(const Slice&, KernelEvent& event) const override {
+    event.kind = KernelEvent::Kind::move;
+    return true;
+  }
+};
+
 }  // namespace
 
-const std::array<Tracepoint, 6> tracepoints = {{
+const std::array<Tracepoint, 8> tracepoints = {{
     {"sock/inet_sock_set_state", "protocol == 6", make<StateDecoder>, true},
     {"task/task_newtask", nullptr, make<ForkDecoder>, true},
     {"sched/sched_process_exec", nullptr, make<ExecDecoder>, true},
     {"sched/sched_process_exit", nullptr, make<ExitDecoder>, true},
+    {"syscalls/sys_enter_setns", nullptr, make<MoveDecoder>, true},
+    {"syscalls/sys_enter_unshare", nullptr, make<MoveDecoder>, true},
     {"fib/fib_table_lookup", "proto == 17 && iif == 1 && sport != 0", make<RouteDecoder>, false},
     {"fib6/fib6_table_lookup", "proto == 17 && iif == 1 && sport != 0", make<RouteDecoder>, false},
 }};

@@ -44,6 +44,6 @@ struct Tracepoint {
   bool required;
 };
 
-extern const std::array<Tracepoint, 6> tracepoints;
+extern const std::array<Tracepoint, 8> tracepoints;
 
 }  // namespace proclabel
