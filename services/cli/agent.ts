@@ -2,12 +2,12 @@ import { hostname } from 'node:os'
 import { Command } from 'commander'
 import { HostKey, signedBus } from '#shared/bus/signed-records.ts'
 import { openLinuxSource } from '../agent/linux.ts'
-import { openLinuxEvents } from '../agent/linux-events.ts'
 import { runAgentService } from '../agent/main.ts'
+import { type EventsFlags, eventsOption, openEvents } from './events-option.ts'
 import { mebibyte, type ProducerFlags, producerOptions, runService, spoolFolder } from './run-service.ts'
 import { wholeNumber } from './whole-number.ts'
 
-interface AgentFlags extends ProducerFlags {
+interface AgentFlags extends ProducerFlags, EventsFlags {
   host: string
   period: number
   hostKeyFile?: string
@@ -19,6 +19,7 @@ export const agentCommand = (): Command =>
       .description("publishes this machine's addresses, sockets and their processes")
       .option('--host <id>', "host id; by default the machine's name", hostname())
       .option('--period <ms>', 'time between two polls of the socket table, milliseconds', wholeNumber(1, 60_000), 50)
+      .addOption(eventsOption())
       .option('--host-key-file <file>', "private key, PEM, that signs what this host tells; the Kafka client's may do"),
   ).action((flags: AgentFlags) => {
     const hostKey = flags.hostKeyFile === undefined ? null : new HostKey(flags.hostKeyFile)
@@ -28,7 +29,7 @@ export const agentCommand = (): Command =>
         ...parts,
         bus: hostKey ? signedBus(parts.bus, hostKey) : parts.bus,
         source: openLinuxSource(),
-        events: openLinuxEvents(),
+        events: openEvents(flags),
         hostId: flags.host,
         pollPeriodMs: flags.period,
         spool: { folder: flags.spool ?? spoolFolder('agent'), maxBytes: flags.spoolSize * mebibyte },

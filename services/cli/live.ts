@@ -3,10 +3,10 @@ import process from 'node:process'
 import { Command } from 'commander'
 import type { LabeledSession } from '#schemas'
 import { openLinuxSource } from '../agent/linux.ts'
-import { openLinuxEvents } from '../agent/linux-events.ts'
 import { openInterface } from '../capture/cap-source.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
 import { runLive } from '../embedded/live.ts'
+import { type EventsFlags, eventsOption, openEvents } from './events-option.ts'
 import { JsonLinesWriter } from './json-lines-writer.ts'
 import { type MatchFlags, matchConstants, matchOptions } from './match-options.ts'
 import { stopSignal } from './stop-signal.ts'
@@ -14,7 +14,7 @@ import { Summary, type SummaryRow, summaryRow } from './summary.ts'
 import { count } from './text-table.ts'
 import { wholeNumber } from './whole-number.ts'
 
-interface LiveFlags extends MatchFlags {
+interface LiveFlags extends MatchFlags, EventsFlags {
   interface: string
   filter: string
   out?: string
@@ -38,6 +38,7 @@ export const liveCommand = (): Command =>
       .option('--filter <expression>', 'capture filter, as for tcpdump', '')
       .option('--out <file>', 'where the labeled sessions go, as JSON lines; - for standard output')
       .option('--host <id>', "host id; by default the machine's name", hostname())
+      .addOption(eventsOption())
       .option('--duration <s>', 'stop by itself after so many seconds', wholeNumber(1, 31_536_000)),
   ).action(async (flags: LiveFlags) => {
     const constants = await matchConstants(flags)
@@ -45,7 +46,7 @@ export const liveCommand = (): Command =>
     const writer = flags.out ? new JsonLinesWriter(flags.out) : null
     const source = openLinuxSource()
     const say = (line: string) => process.stderr.write(`${line}\n`)
-    const { source: events, refusals } = openLinuxEvents()
+    const { source: events, refusals } = openEvents(flags)
     if (source.restriction) say(source.restriction)
     for (const refusal of refusals) say(`no kernel events by ${refusal}`)
     say(`labeling the traffic of ${flags.interface}; Ctrl-C ends it`)

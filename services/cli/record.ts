@@ -1,12 +1,12 @@
 import process from 'node:process'
 import { Command, Option } from 'commander'
 import { openLinuxSource } from '../agent/linux.ts'
-import { openLinuxEvents } from '../agent/linux-events.ts'
 import { type LogFormat, record } from '../agent/record.ts'
+import { type EventsFlags, eventsOption, openEvents } from './events-option.ts'
 import { stopSignal } from './stop-signal.ts'
 import { wholeNumber } from './whole-number.ts'
 
-interface RecordFlags {
+interface RecordFlags extends EventsFlags {
   out: string
   format: LogFormat
   host?: string
@@ -25,10 +25,12 @@ export const recordCommand = (): Command =>
     )
     .option('--host <id>', "host id; by default the machine's name")
     .option('--period <ms>', 'time between two polls of the socket table, milliseconds', wholeNumber(1, 60_000), 50)
+    .addOption(eventsOption())
     .option('--duration <s>', 'stop by itself after so many seconds', wholeNumber(1, 31_536_000))
-    .action(async ({ out, format, host, period, duration }: RecordFlags) => {
+    .action(async (flags: RecordFlags) => {
+      const { out, format, host, period, duration } = flags
       const source = openLinuxSource()
-      const events = openLinuxEvents()
+      const events = openEvents(flags)
       const say = (line: string) => process.stderr.write(`${line}\n`)
       if (source.restriction) say(source.restriction)
       for (const refusal of events.refusals) say(`no kernel events by ${refusal}`)

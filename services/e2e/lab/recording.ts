@@ -28,15 +28,23 @@ export interface Recording {
   stop: () => Promise<void>
 }
 
-/** Records the host's sockets as `hostId` into the folder `sockets`, and its packets into the file `capture`. */
+/**
+ * Records the host's sockets as `hostId` into the folder `sockets`, and its packets into the file `capture`. `mechanism`: by
+ * which kernel events.
+ */
 export async function startRecording(
   network: LabNetwork,
-  { sockets, capture, hostId }: { sockets: string; capture: string; hostId: string },
+  {
+    sockets,
+    capture,
+    hostId,
+    mechanism = 'none',
+  }: { sockets: string; capture: string; hostId: string; mechanism?: string },
 ): Promise<Recording> {
   const dumpArgs = ['-i', 'eth0', '-w', capture, '-Z', 'root', '-B', '16384', '--immediate-mode']
   const dump = network.start('world', 'tcpdump', dumpArgs)
   const named = `hostname ${hostId} && exec "$@"` // in a UTS namespace of its own: nothing of this machine's name is recorded
-  const recordArgs = [process.execPath, proclabel, 'record', '--out', sockets, '--host', hostId]
+  const recordArgs = [process.execPath, proclabel, 'record', '--out', sockets, '--host', hostId, '--events', mechanism]
   const record = network.start('host', 'unshare', ['--uts', 'sh', '-c', named, 'sh', ...recordArgs])
   await Promise.all([waitForOutput(dump, 'listening on'), waitForOutput(record, 'recording')])
   return {

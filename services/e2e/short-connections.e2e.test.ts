@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import type { LabeledSession } from '#schemas'
+import { linuxMechanisms, openLinuxEvents } from '../agent/linux-events.ts'
+import { ended, hostAddresses, LabNetwork, waitForOutput, worldAddresses } from './lab/network.ts'
+import { proclabel, startRecording } from './lab/recording.ts'
+import { readSessions } from './lab/truth.ts'
+
+/**
+ * How many processes; half of them TCP, half UDP. It does not hold yet, so it runs only where it is asked for: of 20,000, by
+ * tracepoint, 19,964 were right (99.82 %), 5 wrong and 31 unknown, all 36 of them unconnected UDP; polls alone had 983 right.
+ */
+const processes = Number(process.env.PROCLABEL_SHORT_CONNECTIONS ?? 0)
+
+const canMakeNamespaces = process.getuid?.() === 0 && spawnSync('ip', ['netns', 'list']).status === 0
+if (!canMakeNamespaces && process.env.CI === 'true') throw new Error('needs root and iproute2')
+
+/** What a process of generator.cc said of itself. */
+interface Run {
+  role: string
+  proto: 'tcp' | 'udp'
+  family: 4 | 6
+  local_port: number
+  remote_port: number
+  pid: number
+  name: string
+  life_us: number
+}
+
+const programs = ['alder', 'birch', 'cedar', 'elm', 'fir', 'hazel', 'larch', 'maple', 'oak', 'pine', 'rowan']
+
+for (const mechanism of linuxMechanisms) {
+  test(`processes that exit at once are told by ${mechanism}`, { skip: whyNot(mechanism) }, async t => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'proclabel-short-'))
+    const network = new LabNetwork(`short-${mechanism}-${process.pid}`)
+    try {
+      const { truth, capture, sockets } = await record(network, folder, mechanism)
+      const runs = readFileSync(truth, 'utf8')
+        .trim()
+        .split('\n')
+        .map(line => JSON.parse(line) as Run)
+      assert.equal(runs.length, processes, 'every process did what it was to do')
+      tellLives(t, runs)
+      const lost = lostEvents(sockets)
+      const withEvents = score(runs, label(folder, capture, sockets))
+      const withPolls = score(runs, label(folder, capture, withoutEvents(sockets)))
+      t.diagnostic(`${mechanism}, ${lost} events lost: ${words(withEvents)}`)
+      // For comparison: what is not seen is inferred, and here nothing about a remote end or a port tells who comes next.
+      t.diagnostic(`polls alone: ${words(withPolls)}`)
+      assert.deepEqual(withEvents.wrong.slice(0, 5), [], `no wrong owner: ${words(withEvents)}`)
+      const missed = withEvents.missed.slice(0, 5).map(one => JSON.stringify(one))
+      assert.ok(withEvents.right >= 0.999 * runs.length, `${words(withEvents)}\n${missed.join('\n')}`)
+    } finally {
+      await network.close()
+      rmSync(folder, { recursive: true })
+    }
+  })
+}
+
+/** Null where the mechanism can be had. */
+function whyNot(mechanism: string): string | false {
+  if (!canMakeNamespaces) return 'needs root and iproute2'
+  if (processes === 0) return 'does not hold yet: PROCLABEL_SHORT_CONNECTIONS=20000 runs it'
+  const { source, refusals } = openLinuxEvents([mechanism])
+  source?.close()
+  return source === null ? refusals.join() : false
+}
+
+async function record(network: LabNetwork, folder: string, mechanism: string) {
+  const [truth, capture, sockets] = ['truth.jsonl', 'capture.pcap', 'sockets'].map(name => path.join(folder, name)) as [
+    string,
+    string,
+    string,
+  ]
+  const generator = path.join(folder, 'generator')
+  const source = fileURLToPath(new URL('short/generator.cc', import.meta.url))
+  execFileSync(process.env.CXX ?? 'g++', ['-std=c++20', '-O1', '-pthread', source, '-o', generator])
+  const copies = path.join(folder, 'programs')
+  mkdirSync(copies)
+  for (const program of programs) copyFileSync(generator, path.join(copies, program))
+
+  const peer = network.start('world', generator, ['peer'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await waitForOutput(peer, 'ready')
+  const recording = await startRecording(network, { sockets, capture, hostId: 'desk', mechanism })
+  await sleep(500)
+  const args = ['drive', String(processes), ...worldAddresses, ...hostAddresses, copies, truth]
+  const { status, errors } = await ended(network.start('host', generator, args, { stdio: ['ignore', 'pipe', 'pipe'] }))
+  assert.deepEqual([status, errors], [0, ''])
+  await sleep(1000)
+  await recording.stop()
+  return { truth, capture, sockets }
+}
+
+function label(folder: string, capture: string, sockets: string): LabeledSession[] {
+  const out = path.join(folder, 'labeled.jsonl')
+  execFileSync(process.execPath, [proclabel, 'label', capture, '--sockets', sockets, '--out', out, '--quiet'], {
+    stdio: ['ignore', 'ignore', 'ignore'],
+  })
+  return readSessions(out)
+}
+
+interface EventLine {
+  topic: string
+  lost?: number
+}
+
+function logLines(sockets: string): string[] {
+  return readdirSync(sockets).flatMap(name => readFileSync(path.join(sockets, name), 'utf8').trim().split('\n'))
+}
+
+function lostEvents(sockets: string): number {
+  return logLines(sockets).reduce((sum, line) => sum + ((JSON.parse(line) as EventLine).lost ?? 0), 0)
+}
+
+/** The same log as an agent without kernel events would have written it. */
+function withoutEvents(sockets: string): string {
+  const folder = `${sockets}-polled`
+  mkdirSync(folder)
+  const polled = logLines(sockets).filter(line => (JSON.parse(line) as EventLine).topic !== 'socket-events')
+  writeFileSync(path.join(folder, 'desk.jsonl'), `${polled.join('\n')}\n`)
+  return folder
+}
+
+interface Score {
+  right: number
+  /** Without a label, or with no more than the name of it. */
+  missed: { run: Run; session: LabeledSession | undefined }[]
+  wrong: string[]
+}
+
+function score(runs: readonly Run[], sessions: readonly LabeledSession[]): Score {
+  const keyOf = (...parts: unknown[]) => parts.join(' ')
+  const byPorts = new Map(
+    sessions.map(session => {
+      const family = session.local_ip.includes(':') ? 6 : 4
+      return [keyOf(session.proto, family, session.local_port, session.remote_port), session]
+    }),
+  )
+  const scored: Score = { right: 0, missed: [], wrong: [] }
+  for (const run of runs) {
+    const session = byPorts.get(keyOf(run.proto, run.family, run.local_port, run.remote_port))
+    const label = session?.label
+    if (!label) scored.missed.push({ run, session })
+    else if (label.process !== run.name || (label.pid !== null && label.pid !== run.pid))
+      scored.wrong.push(JSON.stringify({ run, session }))
+    else if (label.pid === null) scored.missed.push({ run, session })
+    else scored.right++
+  }
+  return scored
+}
+
+const words = ({ right, missed, wrong }: Score): string => {
+  const all = right + missed.length + wrong.length
+  const byRole = new Map<string, number>()
+  for (const { run } of missed) byRole.set(run.role, (byRole.get(run.role) ?? 0) + 1)
+  const roles = [...byRole].map(([role, count]) => `${count} ${role}`).join(', ')
+  return `${right} of ${all} right (${((100 * right) / all).toFixed(2)} %), ${wrong.length} wrong, ${missed.length} unknown${roles && ` (${roles})`}`
+}
+
+/** How short they were, and how soon a port came again. */
+function tellLives(t: TestContext, runs: readonly Run[]): void {
+  const quantiles = (values: readonly number[]) => {
+    const sorted = values.toSorted((a, b) => a - b)
+    return [0.5, 0.9, 0.99]
+      .map(share => ((sorted[Math.floor(share * sorted.length)] ?? 0) / 1000).toFixed(2))
+      .join(' / ')
+  }
+  t.diagnostic(
+    `${runs.length} processes, lives in ms, median / 90 % / 99 %: ${quantiles(runs.map(run => run.life_us))}`,
+  )
+}
