@@ -18,6 +18,8 @@ export const matcherGroup = 'matcher'
 const sessionsASave = 512
 /** Characters of a host id; a longer key is no host's. */
 const maxHostId = 255
+/** Bytes of a key and of a value that a dead letter holds at most: together they must be less than a broker takes. */
+const maxLetter = { key: 4096, value: 500_000 }
 /** What the store knows a partition by that has been read into it: without it, the store was lost, or is new. */
 const markOf = (partition: number) => `partition ${partition}`
 
@@ -244,8 +246,15 @@ export class Matcher {
     if (letters.size === 0) return
     const records = Array.from(letters, ([{ topic, partition, offset, key, value }, { reason, detail }]): BusRecord => {
       this.#count(topic, reason)
-      const letter = { topic, partition, offset, key: Buffer.from(key), value: value && Buffer.from(value) }
-      const told = { ...letter, step: matcherGroup, reason, detail, time_us: Date.now() * 1000 }
+      const keyBytes = Buffer.from(key)
+      const letter = {
+        ...{ topic, partition, offset, step: matcherGroup, reason, time_us: Date.now() * 1000 },
+        key: keyBytes.subarray(0, maxLetter.key),
+        value: value && Buffer.from(value.subarray(0, maxLetter.value)),
+      }
+      const isCut = keyBytes.length > maxLetter.key || (value?.length ?? 0) > maxLetter.value
+      const sizes = `; cut here: the key has ${keyBytes.length} bytes, the value ${value?.length ?? 0}`
+      const told = { ...letter, detail: isCut ? detail + sizes : detail }
       return { key: topic, value: this.#options.codecs['dead-letters'].encode(told) }
     })
     await untilDone(this.#signal, () => this.#options.bus.publish('dead-letters', records))
