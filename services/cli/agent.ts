@@ -4,7 +4,7 @@ import { HostKey, signedBus } from '#shared/bus/signed-records.ts'
 import { openLinuxSource } from '../agent/linux.ts'
 import { runAgentService } from '../agent/main.ts'
 import { type EventsFlags, eventsOption, openEvents } from './events-option.ts'
-import { mebibyte, type ProducerFlags, producerOptions, runService, spoolFolder } from './run-service.ts'
+import { mebibyte, type ProducerFlags, producerOptions, runService, withSpool } from './run-service.ts'
 import { wholeNumber } from './whole-number.ts'
 
 interface AgentFlags extends ProducerFlags, EventsFlags {
@@ -21,7 +21,8 @@ export const agentCommand = (): Command =>
       .option('--period <ms>', 'time between two polls of the socket table, milliseconds', wholeNumber(1, 60_000), 50)
       .addOption(eventsOption())
       .option('--host-key-file <file>', "private key, PEM, that signs what this host tells; the Kafka client's may do"),
-  ).action((flags: AgentFlags) => {
+  ).action((given: AgentFlags) => {
+    const flags = withSpool(given, 'agent')
     const hostKey = flags.hostKeyFile === undefined ? null : new HostKey(flags.hostKeyFile)
     return runService('agent', flags, async parts => {
       if (hostKey) parts.log.info({ host_id: flags.host, public_key: hostKey.publicKey }, 'signing')
@@ -32,7 +33,7 @@ export const agentCommand = (): Command =>
         events: openEvents(flags),
         hostId: flags.host,
         pollPeriodMs: flags.period,
-        spool: { folder: flags.spool ?? spoolFolder('agent'), maxBytes: flags.spoolSize * mebibyte },
+        spool: { folder: flags.spool, maxBytes: flags.spoolSize * mebibyte },
       })
       parts.log.info({ agent, outgoing }, 'summary')
     })

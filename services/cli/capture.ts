@@ -6,7 +6,7 @@ import { openCapture } from '../capture/files/open-capture.ts'
 import { type CaptureServiceOptions, runCaptureService } from '../capture/main.ts'
 import { PacedSource } from '../capture/paced-source.ts'
 import { type HostKeysFlags, hostKeysOption, openHostKeys } from './host-keys-option.ts'
-import { mebibyte, type ProducerFlags, producerOptions, runService, spoolFolder } from './run-service.ts'
+import { mebibyte, type ProducerFlags, producerOptions, runService, withSpool } from './run-service.ts'
 
 interface CaptureFlags extends ProducerFlags, HostKeysFlags {
   interface?: string
@@ -34,18 +34,19 @@ export const captureCommand = (): Command =>
           hostname(),
         ),
     ),
-  ).action((flags: CaptureFlags) =>
-    runService('capture', flags, async parts => {
+  ).action((given: CaptureFlags) => {
+    const flags = withSpool(given, `capture-${given.sensor}`)
+    return runService('capture', flags, async parts => {
       const result = await runCaptureService({
         ...parts,
         ...(await openPackets(flags)),
         hostKeys: openHostKeys(flags, parts.log),
         sensorId: flags.sensor,
-        spool: { folder: flags.spool ?? spoolFolder(`capture-${flags.sensor}`), maxBytes: flags.spoolSize * mebibyte },
+        spool: { folder: flags.spool, maxBytes: flags.spoolSize * mebibyte },
       })
       parts.log.info(result, 'summary')
-    }),
-  )
+    })
+  })
 
 async function openPackets({
   interface: device,

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { type Codecs, codecs } from '#schemas'
 import type { Bus } from '#shared/bus/bus.ts'
@@ -40,8 +41,17 @@ export interface ServiceParts {
 const spoolRoot = '/var/lib/proclabel'
 export const mebibyte = 1024 * 1024
 
+/** With the folder of the spool where none is given, and schema ids kept in it: a producer starts also while the registry is away. */
+export function withSpool<F extends ProducerFlags>(
+  flags: F,
+  name: string,
+): F & { spool: string; registryCache: string } {
+  const spool = flags.spool ?? spoolFolder(name)
+  return { ...flags, spool, registryCache: flags.registryCache ?? join(spool, 'schema-ids.json') }
+}
+
 /** The folder of a spool when none is given. */
-export const spoolFolder = (name: string): string => `${spoolRoot}/${name.replaceAll(/[^\w.-]/g, '_')}`
+const spoolFolder = (name: string): string => `${spoolRoot}/${name.replaceAll(/[^\w.-]/g, '_')}`
 
 /** The options that `agent` and `capture` share. */
 export const producerOptions = (command: Command): Command =>
@@ -52,7 +62,10 @@ export const producerOptions = (command: Command): Command =>
 /** The options that all commands over Kafka share. */
 export const clientOptions = (command: Command): Command =>
   connectionOptions(command)
-    .option('--registry-cache <file>', 'remembers schema ids, so that a restart works while the registry is away')
+    .option(
+      '--registry-cache <file>',
+      'remembers schema ids, so that a restart works while the registry is away; agent and capture have one in the spool',
+    )
     .addOption(new Option('--log-level <level>', 'what is logged').choices(logLevels).default('info'))
 
 /** Those of services, which serve their metrics; a client beside one must not want its address. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { Topic } from '#schemas'
 import type { Log } from './log.ts'
 
@@ -51,6 +52,7 @@ export class RegistryCache {
     if (this.#file === null) return
     try {
       const content = { digest: this.#digest, ids: this.ids, versions: this.versions }
+      mkdirSync(dirname(this.#file), { recursive: true })
       const written = `${this.#file}.${process.pid}`
       writeFileSync(written, `${JSON.stringify(content)}\n`)
       renameSync(written, this.#file)
