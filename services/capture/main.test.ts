@@ -73,6 +73,9 @@ class TestBus implements Bus {
     this.#subscribed.resolve()
     return this.inner.subscribe(...all)
   }
+  reader(group: string) {
+    return this.inner.reader(group)
+  }
   close() {
     return this.inner.close()
   }

@@ -28,7 +28,7 @@ export const matcherCommand = (): Command =>
       await runService('matcher', flags, parts =>
         runMatcherService({
           ...parts,
-          store: measuredStore(store, parts.metrics, parts.signal),
+          store: measuredStore(store, { ...parts, health: parts.health.component('store') }),
           hostKeys: openHostKeys(flags, parts.log),
           constants,
           partitions: flags.partitions,

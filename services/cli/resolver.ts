@@ -29,7 +29,7 @@ export const resolverCommand = (): Command =>
       await runService('resolver', flags, parts =>
         runResolverService({
           ...parts,
-          store: measuredStore(store, parts.metrics, parts.signal),
+          store: measuredStore(store, { ...parts, health: parts.health.component('store') }),
           constants,
           partitions: flags.partitions,
         }),

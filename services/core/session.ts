@@ -293,6 +293,11 @@ export class Session {
     return judgement?.label_final === told.judgement.label_final && saysTheSame(told.judgement, judgement)
   }
 
+  /** Whether some record has told that it ended, whatever has changed since. */
+  get isToldClosed(): boolean {
+    return this.#told?.state === 'closed'
+  }
+
   #packets(): number {
     return this.#rows.get(this.#row, word.packetsOut) + this.#rows.get(this.#row, word.packetsIn)
   }

@@ -22,7 +22,7 @@ const rulesFile = fileURLToPath(new URL('../../helm/files/alerts.yaml', import.m
 async function shown(): Promise<Map<string, Set<string>>> {
   const metrics = new PrometheusMetrics('matcher', '0')
   producerMetrics(metrics)
-  consumerMetrics(metrics, 'matcher', 1)
+  consumerMetrics(metrics, 'matcher', ['packets'], 1)
   captureMetrics(metrics, 'eth0', ['truncated'])
   agentMetrics(metrics)
   matcherMetrics(metrics, ['no-agent'])

@@ -126,11 +126,15 @@ test('on a secured stack no agent is believed what it says of another host', { t
   await until('all lies are buried', () => letters.length >= reasons.length)
   assert.deepEqual(letters.map(({ reason }) => reason).sort(), reasons.sort())
   assert.ok(letters.every(({ step }) => step === 'matcher'))
-  const metrics = await (await fetch(`http://${metricsAddress}/metrics`)).text()
+  const ask = async (path: string) => (await fetch(`http://${metricsAddress}/${path}`)).text()
+  assert.deepEqual([await ask('healthz'), await ask('readyz')], ['ok\n', 'ok\n'])
+  const metrics = await ask('metrics')
   const counted = (series: string) =>
     Number(new RegExp(`^proclabel_${series}[^}]*\\} (\\d+)$`, 'm').exec(metrics)?.[1] ?? Number.NaN)
   for (const [reason, list] of Map.groupBy(reasons, reason => reason))
     assert.equal(counted(`dlq_messages_total\\{reason="${reason}"`), list.length, reason)
+  assert.ok(counted('consumer_rebalances_total\\{') > 0)
+  assert.ok(counted('redis_command_duration_seconds_count\\{[^}]*command="save",result="ok"') > 0)
   assert.equal(counted('matcher_hosts\\{'), 3, 'the third host, of the command, is believed too')
 
   await services.stop(agentOfThird)

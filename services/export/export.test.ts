@@ -22,7 +22,7 @@ function temporary(t: TestContext): string {
 function start(bus: InProcessBus, folder: string) {
   const stop = new AbortController()
   const running = runExportService({
-    ...{ bus, codecs, prepare: () => undefined, folder, maxFileBytes: 1 << 20, group: 'export' },
+    ...{ bus, codecs, prepare: () => undefined, folder, maxFileBytes: 1 << 20, group: 'export', partitions: 1 },
     ...{ log: createLog('export', 'silent'), metrics: noMetrics, health: new Health(), signal: stop.signal },
   })
   return { running, stop }

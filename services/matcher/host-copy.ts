@@ -32,8 +32,10 @@ export interface CopyOptions extends PipelineOptions {
   persistent: boolean
   plausible: PlausibleTimes | null
   codecs: Codecs
-  /** Told of every record that is going to be published, once. */
-  onRecord?: (record: LabeledSession) => void
+  /** Told of every message of agent or sensor that came longer after its time than sessions wait for it. */
+  onLate?: (topic: Topic) => void
+  /** Told of every record that is going to be published, once, and whether it is the first that tells its session closed. */
+  onRecord?: (record: LabeledSession, isEnd: boolean) => void
 }
 
 /** A record that was applied since the last snapshot; or, with a topic of its own, that the copy began in the midst of its input. */
@@ -162,7 +164,10 @@ export class HostCopy {
 
   #collect(): HostWrite | null {
     const records = this.pipeline.take()
-    if (this.#options.onRecord) for (const record of records) this.#options.onRecord(record)
+    if (this.#options.onRecord) {
+      const ends = new Set(this.pipeline.ends)
+      for (const record of records) this.#options.onRecord(record, ends.has(record))
+    }
     const outbox = records.map(record => this.#toOutbox(record))
     if (this.#fresh.length === 0 && outbox.length === 0) return null
     return { expectedVersion: this.#version, put: this.#changes(), outbox }
@@ -226,23 +231,25 @@ export class HostCopy {
     } else if (topic === 'socket-snapshots') {
       const record = codecs[topic].decode(value)
       const fate = this.#check(record.host_id, record.polls[0]?.time_us ?? null, appendMs)
-      return fate ?? this.#takeInTurn(record.run_id, { topic, record })
+      return fate ?? this.#takeInTurn(record.run_id, { topic, record }, appendMs)
     } else if (topic === 'socket-events') {
       const record = codecs[topic].decode(value)
       const fate = this.#check(record.host_id, record.until_us, appendMs)
-      return fate ?? this.#takeInTurn(`${record.source} ${record.run_id}`, { topic, record })
+      return fate ?? this.#takeInTurn(`${record.source} ${record.run_id}`, { topic, record }, appendMs)
     } else {
       const record = codecs.packets.decode(value)
       const fate = this.#check(record.host_id, record.until_us, appendMs)
       if (fate) return fate
       const columns = readPacketColumns(record)
-      return this.#takeInTurn(runOf(record), { topic: 'packets', record, columns })
+      return this.#takeInTurn(runOf(record), { topic: 'packets', record, columns }, appendMs)
     }
     return { kind: 'applied' }
   }
 
   /** Answers with the message's own fate: one that is held will be applied. */
-  #takeInTurn(run: string, message: Message): Fate {
+  #takeInTurn(run: string, message: Message, appendMs: number | null): Fate {
+    const { onLate, constants } = this.#options
+    if (onLate && appendMs !== null && appendMs * 1000 - lastUsOf(message) > constants.holdUs) onLate(message.topic)
     let fate: Fate = { kind: 'applied' }
     for (const due of this.#order.take(`${message.topic} ${run}`, message.record.seq, message)) {
       const one = this.#applyMessage(due)
@@ -281,5 +288,9 @@ export class HostCopy {
     return { id: `${record.session_id}/${record.revision}`, topic: 'labeled-sessions', key: record.session_id, value }
   }
 }
+
+/** The last moment that a message tells of. */
+const lastUsOf = (message: Message): number =>
+  message.topic === 'socket-snapshots' ? (message.record.polls.at(-1)?.time_us ?? Infinity) : message.record.until_us
 
 const runOf = ({ sensor_id, run_id }: PacketBatch): string => `${sensor_id}/${run_id}`

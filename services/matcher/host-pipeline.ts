@@ -79,6 +79,9 @@ export class HostPipeline {
   readonly #undecided = new Map<string, Undecided>()
   readonly #early = new BoundedMap<string, Resolution>(maxEarly, earlyUs)
   #records: LabeledSession[] = []
+  #ends: LabeledSession[] = []
+  /** Of the records that were taken last those that are the first to tell their session closed. */
+  ends: readonly LabeledSession[] = []
   #nowUs = Number.NEGATIVE_INFINITY
   #reconsideredUs = Number.NEGATIVE_INFINITY
   /** The input began in the midst, and sessions that were open then may still show up. */
@@ -204,6 +207,8 @@ export class HostPipeline {
   take(): LabeledSession[] {
     const records = this.#records
     this.#records = []
+    this.ends = this.#ends
+    this.#ends = []
     return records
   }
 
@@ -264,7 +269,9 @@ export class HostPipeline {
     if (!this.#options.provisional) return
     if (this.hostId === '' || session.judgement === null) this.#judge(session)
     const state = session.endReason === null ? 'open' : 'closed'
-    this.#records.push(this.#record(session, state))
+    const record = this.#record(session, state)
+    if (state === 'closed' && !session.isToldClosed) this.#ends.push(record)
+    this.#records.push(record)
     session.tell(state)
   }
 
@@ -285,7 +292,10 @@ export class HostPipeline {
     if (isOut) session.revision--
     const record = this.#record(session, 'closed')
     const published = record.label_final || this.#options.provisional
-    if (published && !isOut) this.#records.push(record)
+    if (published && !isOut) {
+      if (!session.isToldClosed) this.#ends.push(record)
+      this.#records.push(record)
+    }
     if (!record.label_final) this.#keep(record, published)
   }
 
@@ -303,7 +313,7 @@ export class HostPipeline {
     if (this.#undecided.size <= maxUndecided) return
     const [id, oldest] = this.#undecided.entries().next().value!
     this.#undecided.delete(id)
-    if (!oldest.published) this.#records.push(codec.decodeOwn(oldest.value))
+    if (!oldest.published) this.#tellEnd(codec.decodeOwn(oldest.value))
   }
 
   /**
@@ -331,7 +341,14 @@ export class HostPipeline {
     const record = codec.decodeOwn(undecided.value)
     this.#undecided.delete(id)
     record.label_final = true
-    if (undecided.published) record.revision++
+    if (undecided.published) {
+      record.revision++
+      this.#records.push(record)
+    } else this.#tellEnd(record)
+  }
+
+  #tellEnd(record: LabeledSession): void {
+    this.#ends.push(record)
     this.#records.push(record)
   }
 
@@ -350,7 +367,8 @@ export class HostPipeline {
     Object.assign(record, judgement)
     if (undecided.published) record.revision++
     undecided.value = codec.encode(record)
-    if (judgement.label_final || undecided.published) this.#records.push(record)
+    if (undecided.published) this.#records.push(record)
+    else if (judgement.label_final) this.#tellEnd(record)
   }
 
   #takeOver({ session_id, revision, process, confidence, ...rest }: Resolution, undecided: Undecided): boolean {

@@ -1,14 +1,16 @@
 import type { MatchConstants } from '#core/constants.ts'
 import type { LabeledSession } from '#schemas'
 import type { Bus } from '#shared/bus/bus.ts'
+import { measuredBus } from '#shared/bus/measured-bus.ts'
 import type { Health } from '#shared/health.ts'
 import type { Log } from '#shared/log.ts'
 import type { Metrics } from '#shared/metrics.ts'
-import { consumerMetrics, matcherMetrics } from '#shared/service-metrics.ts'
+import { watchReader } from '#shared/reader-watch.ts'
+import { consumerMetrics, type MatcherMetrics, matcherMetrics, publishMetrics } from '#shared/service-metrics.ts'
 import type { Store } from '#shared/store/store.ts'
 import { storeLossMs } from '#shared/trailing-commits.ts'
 import type { PlausibleTimes } from './host-copy.ts'
-import { Matcher, type MatcherOptions, matcherGroup } from './matcher.ts'
+import { inputTopics, Matcher, type MatcherOptions, matcherGroup } from './matcher.ts'
 import { SilentAgents } from './silent-agents.ts'
 
 const unknownCauses: readonly NonNullable<LabeledSession['unknown_cause']>[] = [
@@ -49,10 +51,11 @@ export interface MatcherServiceOptions {
 
 /** The matcher as a service: reads until `signal` aborts. Rejects when bus or store have failed for good. */
 export async function runMatcherService(options: MatcherServiceOptions): Promise<void> {
-  const { bus, store, codecs, prepare, hostKeys, constants, partitions, log, signal } = options
-  const consumed = consumerMetrics(options.metrics, matcherGroup, partitions)
-  const measured = matcherMetrics(options.metrics, unknownCauses)
-  const reading = options.health.component('input')
+  const { store, codecs, prepare, hostKeys, constants, partitions, log, metrics, health, signal } = options
+  const bus = measuredBus(options.bus, publishMetrics(metrics), health.component('bus'))
+  const consumed = consumerMetrics(metrics, matcherGroup, [...inputTopics, 'resolutions'], partitions)
+  const measured = matcherMetrics(metrics, unknownCauses)
+  const done = watchReader({ bus, group: matcherGroup, metrics, consumed, health, signal })
   const agents = new SilentAgents()
   let agentsCountedMs = 0
   const matcher = new Matcher({
@@ -67,15 +70,15 @@ export async function runMatcherService(options: MatcherServiceOptions): Promise
     plausible,
     commitLagMs: storeLossMs,
     hasResolver: true,
-    onRecord: record => countSession(measured, record),
-    onBatch: ({ records, seconds, fenced }) => {
-      reading.progress()
+    onRecord: (record, isEnd) => countSession(measured, record, isEnd),
+    onLate: topic => consumed.late.add(1, { topic }),
+    onBatch: ({ records, applySeconds, writeSeconds, fenced }) => {
+      done()
       measured.fenced.add(fenced)
       consumed.batchSize.observe(records.length)
-      consumed.batchDuration.observe(seconds, { stage: 'apply' })
+      consumed.batchDuration.observe(applySeconds, { stage: 'apply' })
+      consumed.batchDuration.observe(writeSeconds, { stage: 'write' })
       for (const { topic } of records) consumed.consumed.add(1, { topic, group: matcherGroup })
-      consumed.lagSeconds.set(Math.max(0, Date.now() - records.at(-1)!.appendMs) / 1000)
-      consumed.lastProgress.set(Date.now() / 1000)
       agents.hear(records)
       const nowMs = records.at(-1)!.appendMs
       if (Math.abs(nowMs - agentsCountedMs) > countAgentsMs) {
@@ -90,20 +93,23 @@ export async function runMatcherService(options: MatcherServiceOptions): Promise
       else if (fate !== 'applied' && fate !== 'tombstone') consumed.deadLetters.add(1, { reason: fate })
     },
   })
-  reading.ready()
   log.info('reading')
   await matcher.run(signal)
 }
 
-function countSession(metrics: ReturnType<typeof matcherMetrics>, record: LabeledSession): void {
-  const { state, revision, stage, confidence, end_reason, unknown_cause, last_us } = record
+function countSession(metrics: MatcherMetrics, record: LabeledSession, isEnd: boolean): void {
+  const { state, stage, confidence, end_reason, unknown_cause, last_us } = record
   if (state !== 'closed') return
-  if (end_reason !== null && revision === 0) metrics.closed.add(1, { reason: end_reason })
+  if (!isEnd) {
+    metrics.revised.add(1, { stage: stage ?? 'none' })
+    return
+  }
+  if (end_reason !== null) metrics.closed.add(1, { reason: end_reason })
   if (stage !== null) metrics.labeled.add(1, { stage, confidence_band: confidenceBand(stage, confidence) })
   else if (unknown_cause !== null) metrics.unlabeled.add(1, { reason: unknown_cause })
   const offsetUs = record.evidence?.clock_offset_us ?? null
-  if (revision === 0 && offsetUs !== null) metrics.clockOffset.observe(Math.abs(offsetUs) / 1e6)
-  if (revision === 0) metrics.delay.observe(Math.max(0, Date.now() / 1000 - last_us / 1e6))
+  if (offsetUs !== null) metrics.clockOffset.observe(Math.abs(offsetUs) / 1e6)
+  metrics.delay.observe(Math.max(0, Date.now() / 1000 - last_us / 1e6))
 }
 
 function confidenceBand(stage: LabeledSession['stage'], confidence: number | null): string {

@@ -23,7 +23,7 @@ const maxLetter = { key: 4096, value: 500_000 }
 /** What the store knows a partition by that has been read into it: without it, the store was lost, or is new. */
 const markOf = (partition: number) => `partition ${partition}`
 
-type SharedOptions = 'constants' | 'provisional' | 'persistent' | 'plausible' | 'onRecord'
+type SharedOptions = 'constants' | 'provisional' | 'persistent' | 'plausible' | 'onRecord' | 'onLate'
 
 export interface MatcherOptions extends Pick<CopyOptions, SharedOptions> {
   bus: Bus
@@ -41,8 +41,17 @@ export interface MatcherOptions extends Pick<CopyOptions, SharedOptions> {
   sink?: Sink
   /** Told what became of each record. */
   onFate?: (topic: string, fate: string) => void
-  /** Told when a batch has been written, how long that took, and how many hosts another matcher had written meanwhile. */
-  onBatch?: (batch: { records: readonly ConsumedRecord[]; seconds: number; fenced: number }) => void
+  /** Told when a batch has been written. */
+  onBatch?: (batch: BatchReport) => void
+}
+
+export interface BatchReport {
+  records: readonly ConsumedRecord[]
+  /** How long it took to load the hosts' copies and apply the records, and to save and publish what came of it. */
+  applySeconds: number
+  writeSeconds: number
+  /** How often another matcher had written a host meanwhile. */
+  fenced: number
 }
 
 /** For one process that reads and writes by itself: state has nowhere to go on, and files tell of any time. */
@@ -153,8 +162,9 @@ export class Matcher {
     if (partition === null) return
     const startMs = performance.now()
     await this.#options.prepare(batch.records)
-    const fenced = await this.#apply(batch.records, partition)
-    this.#options.onBatch?.({ records: batch.records, seconds: (performance.now() - startMs) / 1000, fenced })
+    const { fenced, writeMs } = await this.#apply(batch.records, partition)
+    const applySeconds = (performance.now() - startMs - writeMs) / 1000
+    this.#options.onBatch?.({ records: batch.records, applySeconds, writeSeconds: writeMs / 1000, fenced })
     partition.written.add(batch)
     await partition.written.commit()
   }
@@ -186,10 +196,11 @@ export class Matcher {
 
   /**
    * Applies and writes records. Where somebody else has written a host meanwhile, its copy is loaded again; it knows what of
-   * these records the other has applied. Answers with how often that was so.
+   * these records the other has applied. Answers with how often that was so, and how long the writing took.
    */
-  async #apply(records: readonly ConsumedRecord[], partition: Partition): Promise<number> {
+  async #apply(records: readonly ConsumedRecord[], partition: Partition): Promise<{ fenced: number; writeMs: number }> {
     let timesFenced = 0
+    let writeMs = 0
     const forgeries = await this.#options.hostKeys?.forgeries(records)
     const letters = new Map<ConsumedRecord, { reason: string; detail: string }>(forgeries)
     for (let left = letters.size > 0 ? records.filter(record => !letters.has(record)) : records; left.length > 0; ) {
@@ -200,7 +211,9 @@ export class Matcher {
       })
       const touched = await this.#load(new Set(usable.map(({ key }) => key)), partition)
       const fates = usable.map(record => ({ record, fate: touched.get(record.key)!.apply(record) }))
+      const writeFromMs = performance.now()
       const fenced = await this.#writer.write(touched, this.#signal)
+      writeMs += performance.now() - writeFromMs
       for (const hostId of fenced) partition.copies.delete(hostId)
       timesFenced += fenced.size
       for (const { record, fate } of fates) {
@@ -211,7 +224,7 @@ export class Matcher {
       left = usable.filter(({ key }) => fenced.has(key))
     }
     await this.#bury(letters)
-    return timesFenced
+    return { fenced: timesFenced, writeMs }
   }
 
   /** The working copies of hosts; those that are not in memory from the store, and what waits in their outboxes is published. */

@@ -9,7 +9,7 @@ import { TrailingCommits } from '#shared/trailing-commits.ts'
 import { PartitionNames } from './partition-names.ts'
 
 export const resolverGroup = 'resolver'
-const inputTopic = 'labeled-sessions'
+export const inputTopic = 'labeled-sessions'
 
 /** How often sessions that wait are looked at again: event time, and the clock's where no session is told meanwhile. */
 const lookEveryUs = 30_000_000
@@ -41,8 +41,8 @@ export interface ResolverOptions {
   codecs?: Pick<typeof checkedInCodecs, 'labeled-sessions' | 'resolutions' | 'dead-letters'>
   /** Awaited before records are decoded. */
   prepare?: (records: readonly ConsumedRecord[]) => Promise<void> | undefined
-  /** Told of each batch when it has been read, and what became of its records. */
-  onBatch?: (records: readonly ConsumedRecord[], fates: Readonly<Record<string, number>>) => void
+  /** Told of each batch when it has been read, what became of its records, and how long that took. */
+  onBatch?: (records: readonly ConsumedRecord[], fates: Readonly<Record<string, number>>, seconds: number) => void
   /** Told of what was published. */
   onResolved?: (resolutions: readonly Resolution[]) => void
 }
@@ -182,6 +182,7 @@ export class Resolver {
 
   async #read(records: readonly ConsumedRecord[], partition: Partition): Promise<void> {
     const all = this.#all()
+    const startMs = performance.now()
     const fates: Record<string, number> = {}
     const count = (fate: string) => {
       fates[fate] = (fates[fate] ?? 0) + 1
@@ -211,7 +212,7 @@ export class Resolver {
       }
     }
     if (letters.length > 0) await this.#publish('dead-letters', letters)
-    this.#options.onBatch?.(records, fates)
+    this.#options.onBatch?.(records, fates, (performance.now() - startMs) / 1000)
   }
 
   /** What is due: a look at the sessions that wait, a write, a commit. */

@@ -69,7 +69,7 @@ test('build, process and Node are told of', async () => {
 function everything(): PrometheusMetrics {
   const metrics = create()
   producerMetrics(metrics)
-  consumerMetrics(metrics, 'matcher', 48)
+  consumerMetrics(metrics, 'matcher', ['packets'], 48)
   captureMetrics(metrics, 'eth0', ['truncated'])
   agentMetrics(metrics)
   matcherMetrics(metrics, ['no-agent'])

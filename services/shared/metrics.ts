@@ -35,6 +35,8 @@ export interface Metrics {
   /** `read`, if given, is asked whenever the metrics are collected. */
   gauge: <L extends string = never>(definition: MetricDefinition<L>, read?: () => number) => Gauge<L>
   histogram: <L extends string = never>(definition: HistogramDefinition<L>) => Histogram<L>
+  /** `measure` is called whenever the metrics are about to be collected. */
+  onCollect: (measure: () => void) => void
 }
 
 /** Measures nothing: for the embedded mode and tests. */
@@ -42,6 +44,7 @@ export const noMetrics: Metrics = Object.freeze({
   counter: () => ({ add: () => {} }),
   gauge: () => ({ set: () => {} }),
   histogram: () => ({ observe: () => {} }),
+  onCollect: () => {},
 })
 
 /** From 5 ms to a minute: how long a step of the pipeline takes. */
@@ -54,6 +57,7 @@ export const sizeBuckets = [1, 4, 16, 64, 256, 1024, 4096, 16_384]
 /** Metrics of one service in the Prometheus text format, with those of the process and of Node. */
 export class PrometheusMetrics implements Metrics {
   readonly #registry = new prom.Registry()
+  readonly #measures: (() => void)[] = []
 
   /** `version` and `revision` say what runs. */
   constructor(service: string, version: string) {
@@ -71,6 +75,7 @@ export class PrometheusMetrics implements Metrics {
   }
 
   text(): Promise<string> {
+    for (const measure of this.#measures) measure()
     return this.#registry.metrics()
   }
 
@@ -100,6 +105,10 @@ export class PrometheusMetrics implements Metrics {
     const bounded = boundedLabels(definition)
     for (const labels of series(definition)) histogram.zero(labels)
     return { observe: (value, ...[labels]) => histogram.observe(bounded(labels), value) }
+  }
+
+  onCollect(measure: () => void): void {
+    this.#measures.push(measure)
   }
 
   #options({ name, help, labels }: MetricDefinition<string>) {

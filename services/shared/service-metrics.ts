@@ -25,14 +25,14 @@ export const dropReasons = [
 ] as const
 export type DropReason = (typeof dropReasons)[number]
 
-export type ProducerMetrics = ReturnType<typeof producerMetrics>
-/** What a service publishes, and what waits to be published. */
-export const producerMetrics = (metrics: Metrics) => ({
+export type PublishMetrics = ReturnType<typeof publishMetrics>
+/** What a service publishes. */
+export const publishMetrics = (metrics: Metrics) => ({
   produced: metrics.counter({ name: 'events_produced_total', help: 'Records that the bus took', labels: { topic } }),
   errors: metrics.counter({
     name: 'produce_errors_total',
     help: 'Publish attempts that failed',
-    labels: { topic, reason: ['unavailable', 'timeout', 'refused'] },
+    labels: { topic, reason: ['unavailable', 'refused'] },
   }),
   duration: metrics.histogram({
     name: 'produce_duration_seconds',
@@ -40,6 +40,12 @@ export const producerMetrics = (metrics: Metrics) => ({
     labels: { topic },
     buckets: durationBuckets,
   }),
+})
+
+export type ProducerMetrics = ReturnType<typeof producerMetrics>
+/** The same of a producer, with what waits to be published. */
+export const producerMetrics = (metrics: Metrics) => ({
+  ...publishMetrics(metrics),
   queued: metrics.gauge({ name: 'produce_queue_messages', help: 'Records that wait in memory to be published' }),
   spoolLimit: metrics.gauge({ name: 'spool_limit_bytes', help: 'Bytes that may wait on disk' }),
   spooled: metrics.gauge({ name: 'spool_bytes', help: 'Bytes that wait on disk to be published' }),
@@ -53,6 +59,9 @@ export const producerMetrics = (metrics: Metrics) => ({
 /** Why a record cannot be used. */
 export const deadLetterReasons = [
   'undecodable',
+  'wire-format',
+  'unknown-schema-id',
+  'damaged',
   'other-host',
   'host-id-too-long',
   'implausible-time',
@@ -63,8 +72,9 @@ export const deadLetterReasons = [
 ] as const
 
 export type ConsumerMetrics = ReturnType<typeof consumerMetrics>
-/** What a service reads. */
-export const consumerMetrics = (metrics: Metrics, group: string, partitions: number) => {
+/** What a service reads; `partitions` of each of the group's topics. */
+export const consumerMetrics = (metrics: Metrics, group: string, topics: readonly string[], partitions: number) => {
+  const topic = topics
   const where = { topic, partition: partitionLabels(partitions), group: [group] }
   return {
     consumed: metrics.counter({
@@ -75,12 +85,19 @@ export const consumerMetrics = (metrics: Metrics, group: string, partitions: num
     batchDuration: metrics.histogram({
       name: 'batch_processing_duration_seconds',
       help: 'Work on one batch',
-      labels: { stage: ['decode', 'apply', 'save', 'publish', 'commit'] },
+      labels: { stage: ['apply', 'write'] },
       buckets: durationBuckets,
     }),
     batchSize: metrics.histogram({ name: 'batch_size_messages', help: 'Records in a batch', buckets: sizeBuckets }),
-    lagMessages: metrics.gauge({ name: 'consumer_lag_messages', help: 'Records not read yet', labels: where }),
-    lagSeconds: metrics.gauge({ name: 'consumer_lag_seconds', help: 'Age of the last record that was read' }),
+    lagMessages: metrics.gauge({
+      name: 'consumer_lag_messages',
+      help: 'Records not read yet, as of the last fetch',
+      labels: where,
+    }),
+    lagSeconds: metrics.gauge({
+      name: 'consumer_lag_seconds',
+      help: 'How long ago the bus took in the oldest record that was not read; 0 when all were',
+    }),
     rebalances: metrics.counter({
       name: 'consumer_rebalances_total',
       help: 'Times the group shared its partitions anew',
@@ -92,7 +109,7 @@ export const consumerMetrics = (metrics: Metrics, group: string, partitions: num
     }),
     lastProgress: metrics.gauge({
       name: 'consumer_last_progress_timestamp_seconds',
-      help: 'When a batch was last committed',
+      help: 'When work on a batch was last done',
     }),
     deadLetters: metrics.counter({
       name: 'dlq_messages_total',
@@ -104,7 +121,11 @@ export const consumerMetrics = (metrics: Metrics, group: string, partitions: num
       help: 'Records seen before and skipped',
       labels: { topic },
     }),
-    late: metrics.counter({ name: 'late_events_total', help: 'Records behind the watermark', labels: { topic } }),
+    late: metrics.counter({
+      name: 'late_events_total',
+      help: 'Records that came longer after their time than sessions wait for them',
+      labels: { topic },
+    }),
   }
 }
 
@@ -154,11 +175,13 @@ export const agentMetrics = (metrics: Metrics) => ({
   }),
 })
 
+const stages = ['A', 'A2', 'B', 'C', 'D', 'F', 'N']
+
 export type MatcherMetrics = ReturnType<typeof matcherMetrics>
 /** `causes` are the unknown causes of the matching core. */
 export const matcherMetrics = (metrics: Metrics, causes: readonly string[]) => ({
   hosts: metrics.gauge({ name: 'matcher_hosts', help: 'Hosts whose working copy is in memory' }),
-  active: metrics.gauge({ name: 'sessions_active', help: 'Open sessions' }),
+  active: metrics.gauge({ name: 'sessions_active', help: 'Sessions in memory: open, or just ended' }),
   closed: metrics.counter({
     name: 'sessions_closed_total',
     help: 'Sessions that ended',
@@ -166,20 +189,25 @@ export const matcherMetrics = (metrics: Metrics, causes: readonly string[]) => (
   }),
   labeled: metrics.counter({
     name: 'sessions_labeled_total',
-    help: 'Closed sessions with a label',
+    help: 'Closed sessions with a label, when they were first told closed',
     labels: {
-      stage: ['A', 'A2', 'B', 'C', 'D', 'F', 'N'],
+      stage: stages,
       confidence_band: ['exact', 'high', 'medium', 'low', 'unknown'],
     },
   }),
   unlabeled: metrics.counter({
     name: 'sessions_unlabeled_total',
-    help: 'Closed sessions without a label',
+    help: 'Closed sessions without a label, when they were first told closed',
     labels: { reason: causes },
+  }),
+  revised: metrics.counter({
+    name: 'sessions_revised_total',
+    help: 'Closed sessions told once more, by the stage of their label by then',
+    labels: { stage: [...stages, 'none'] },
   }),
   delay: metrics.histogram({
     name: 'label_delay_seconds',
-    help: "From a session's last packet to its record",
+    help: "From a session's last packet to the first record that tells it closed",
     buckets: delayBuckets,
   }),
   clockOffset: metrics.histogram({

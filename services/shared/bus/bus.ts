@@ -59,6 +59,20 @@ export interface Subscription extends AsyncIterable<Batch> {
   resume: (partition: number) => void
 }
 
+/** How far a reader of this process is with its group's input. */
+export interface ReaderStatistics {
+  /** Records of each topic-partition it has that were not handed out, as far as is known. */
+  lag: readonly { topic: string; partition: number; records: number }[]
+  /** When the bus took in the oldest of them, or one before it, milliseconds since the epoch; null where there are none. */
+  oldestMs: number | null
+  /** Those of them that are in memory. */
+  waiting: number
+  /** Times that the group shared its partitions anew; 0 before this reader has joined it. */
+  rebalances: number
+  /** Failures that it began anew after, and others. */
+  crashes: { restarted: number; final: number }
+}
+
 /** What services speak over: Kafka between processes, a bounded queue within one. */
 export interface Bus {
   /**
@@ -80,6 +94,8 @@ export interface Bus {
     listener?: PartitionListener,
     beginAt?: BeginAt,
   ) => Subscription
+  /** Of this process's reader of a group; null when it has none. */
+  reader: (group: string) => ReaderStatistics | null
   /** Ends every subscription; a later publish is refused. */
   close: () => Promise<void>
 }

@@ -249,6 +249,38 @@ export function busContract(name: string, create: (topics: readonly string[]) =>
       await published
     })
 
+    promise('it can be told how far a reader is', async ({ bus, a, b, group }) => {
+      const stopped = new AbortController()
+      assert.equal(bus.reader(group), null)
+      const batches = bus.subscribe([a, b], group, stopped.signal)
+      const before = Date.now()
+      await bus.publish(a, records('k', numbers(3)))
+      const partition = new Set<number>()
+      const lagOf = (topic: string) =>
+        bus.reader(group)!.lag.reduce((sum, { records, ...of }) => sum + (of.topic === topic ? records : 0), 0)
+      let seen = 0
+      for await (const batch of batches) {
+        partition.add(batch.partition)
+        seen += batch.records.length
+        if (seen > 3) break
+        if (seen < 3) continue
+        const { oldestMs, rebalances, crashes } = bus.reader(group)!
+        assert.deepEqual([lagOf(a), lagOf(b), oldestMs], [0, 0, null])
+        assert.ok(rebalances > 0)
+        assert.deepEqual(crashes, { restarted: 0, final: 0 })
+        batches.pause(batch.partition)
+        await bus.publish(b, records('k', numbers(2)))
+        while (lagOf(b) < 2) await sleep(20)
+        const { oldestMs: since, waiting } = bus.reader(group)!
+        assert.ok(since !== null && since >= before && since <= Date.now(), `${since}`)
+        assert.ok(waiting <= 2)
+        batches.resume(batch.partition)
+      }
+      assert.equal(partition.size, 1)
+      stopped.abort()
+      while (bus.reader(group) !== null) await sleep(20)
+    })
+
     promise('an abort ends the subscription, also while it waits', async ({ bus, a, group }) => {
       const stopped = new AbortController()
       const batches = bus.subscribe([a], group, stopped.signal)

@@ -1,5 +1,14 @@
 import { ProclabelError } from '../errors.ts'
-import type { Batch, BeginAt, Bus, BusRecord, ConsumedRecord, PartitionListener, Subscription } from './bus.ts'
+import type {
+  Batch,
+  BeginAt,
+  Bus,
+  BusRecord,
+  ConsumedRecord,
+  PartitionListener,
+  ReaderStatistics,
+  Subscription,
+} from './bus.ts'
 
 /** Records a group's queue holds before `publish` waits. */
 const queueRecords = 64
@@ -144,6 +153,20 @@ export class InProcessBus implements Bus {
     this.#groups.set(groupName, group)
     for (const topic of topics) group.topics.add(topic)
     return new Reader(group, this, signal, listener)
+  }
+
+  reader(groupName: string): ReaderStatistics | null {
+    const group = this.#groups.get(groupName)
+    if (!group || group.readers.length === 0) return null
+    const waiting = group.queue.slice(group.delivered)
+    const ofTopic = Map.groupBy(waiting, ({ topic }) => topic)
+    return {
+      lag: Array.from(group.topics, topic => ({ topic, partition, records: ofTopic.get(topic)?.length ?? 0 })),
+      oldestMs: waiting[0]?.appendMs ?? null,
+      waiting: waiting.length,
+      rebalances: group.epoch + 1,
+      crashes: { restarted: 0, final: 0 },
+    }
   }
 
   /** Resolves once every group has committed all that was published. */

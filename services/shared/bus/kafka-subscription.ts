@@ -1,7 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Consumer, IHeaders, Kafka } from 'kafkajs'
 import { ProclabelError } from '../errors.ts'
-import type { Batch, BeginAt, ConsumedRecord, Headers, PartitionListener, Subscription } from './bus.ts'
+import type {
+  Batch,
+  BeginAt,
+  ConsumedRecord,
+  Headers,
+  PartitionListener,
+  ReaderStatistics,
+  Subscription,
+} from './bus.ts'
 import { hostAssigner } from './host-assigner.ts'
 import { type FetchedBatch, type GroupJoin, type GroupObserver, isWithoutCoordinator } from './kafkajs-patches.ts'
 import { OffsetCommitter } from './offset-committer.ts'
@@ -78,6 +86,8 @@ export class KafkaSubscription implements Subscription {
   #told = new Map<number, Assigned>()
   #memberId: string | null = null
   #generation = 0
+  #rebalances = 0
+  readonly #crashes = { restarted: 0, final: 0 }
   /** Whether kafkajs has a group to speak to. */
   #isRunning = false
   #isOver = false
@@ -112,6 +122,7 @@ export class KafkaSubscription implements Subscription {
       this.#isRunning = false
     })
     this.#consumer.on(CRASH, ({ payload: { error, restart } }) => {
+      this.#crashes[restart ? 'restarted' : 'final']++
       if (!restart) this.#fail(`the consumer of group ${group} crashed: ${explain(error)}`, error)
     })
     signal.addEventListener('abort', this.#wake)
@@ -132,6 +143,28 @@ export class KafkaSubscription implements Subscription {
     } finally {
       await this.stop()
     }
+  }
+
+  get group(): string {
+    return this.#options.group
+  }
+
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  get statistics(): ReaderStatistics {
+    const lag: ReaderStatistics['lag'][number][] = []
+    let oldestMs: number | null = null
+    let waiting = 0
+    for (const { partition, merged } of this.#partitions.values()) {
+      for (const strand of merged.strands) {
+        lag.push({ topic: strand.topic, partition, records: strand.lag })
+        waiting += strand.waiting
+        if (strand.oldestMs !== null) oldestMs = Math.min(oldestMs ?? strand.oldestMs, strand.oldestMs)
+      }
+    }
+    return { lag, oldestMs, waiting, rebalances: this.#rebalances, crashes: { ...this.#crashes } }
   }
 
   async seek(partition: number, to: 'committed' | 'earliest'): Promise<boolean> {
@@ -229,6 +262,7 @@ export class KafkaSubscription implements Subscription {
     const before = this.#partitions
     this.#partitions = new Map()
     this.#isRunning = true
+    this.#rebalances++
     for (const [partition, topics] of topicsOf) {
       const kept = isContinuous ? before.get(partition) : undefined
       const isKept = kept?.merged.strands.map(({ topic }) => topic).join() === topics.join()

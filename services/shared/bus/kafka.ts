@@ -1,6 +1,6 @@
 import { Kafka, type LogEntry, logLevel } from 'kafkajs'
 import { ProclabelError } from '../errors.ts'
-import type { BeginAt, Bus, BusRecord, PartitionListener, Subscription } from './bus.ts'
+import type { BeginAt, Bus, BusRecord, PartitionListener, ReaderStatistics, Subscription } from './bus.ts'
 import { registerCodecs } from './codecs.ts'
 import { KafkaPublisher } from './kafka-publisher.ts'
 import { type KafkaSecurity, readSecurity } from './kafka-security.ts'
@@ -75,6 +75,11 @@ export class KafkaBus implements Bus {
     })
     this.#subscriptions.add(subscription)
     return subscription
+  }
+
+  reader(group: string): ReaderStatistics | null {
+    const readers = [...this.#subscriptions].filter(one => one.group === group && !one.isOver)
+    return readers.at(-1)?.statistics ?? null
   }
 
   async close(): Promise<void> {

@@ -105,3 +105,21 @@ test('any fetches of any logs come out as one merge of the whole would', () => {
     }),
   )
 })
+
+test('a strand tells what was not handed out: here, and in the log behind it', () => {
+  const merged = new MergedPartition(['a'], 1000)
+  const [strand] = merged.strands
+  const told = () => [strand!.lag, strand!.waiting, strand!.oldestMs]
+  assert.deepEqual(told(), [0, 0, null])
+  const log = logOf('a', [10, 20, 30, 40])
+  strand!.add(fetchOf(log, 0, 2))
+  assert.deepEqual(told(), [4, 2, 10])
+  merged.take(1, 0)
+  assert.deepEqual(told(), [3, 1, 20])
+  merged.take(1, 0)
+  assert.deepEqual(told(), [2, 0, 20])
+  strand!.add({ ...fetchOf(log, 2, 1), nextOffset: 4 }) // the last offset is a hole
+  assert.deepEqual(told(), [2, 1, 30])
+  merged.take(1, 0)
+  assert.deepEqual(told(), [0, 0, null])
+})

@@ -27,6 +27,8 @@ export class Strand {
   bytes = 0
   /** When a fetch was last answered, or asked for anew; by performance.now(). */
   answeredMs = performance.now()
+  /** When the bus took in the last record that was handed out. */
+  #lastAppendMs: number | null = null
 
   constructor(topic: string) {
     this.topic = topic
@@ -55,6 +57,7 @@ export class Strand {
     const record = this.#records[this.#head++]!
     this.bytes -= weightOf(record)
     this.handedOut = record.offset + 1
+    this.#lastAppendMs = record.appendMs
     if (this.#head === this.#records.length) {
       this.#records = []
       this.#head = 0
@@ -63,6 +66,21 @@ export class Strand {
       this.#head = 0
     }
     return record
+  }
+
+  get waiting(): number {
+    return this.#records.length - this.#head
+  }
+
+  /** Records not handed out yet, as of the last fetch. Where the log has holes it is more than there are, until they are reached. */
+  get lag(): number {
+    const isDone = this.head === null && !this.isBehind
+    return this.#end === null || isDone ? 0 : this.#end - this.handedOut!
+  }
+
+  /** When the oldest of them was taken in; where none is here, when the one before was. */
+  get oldestMs(): number | null {
+    return this.lag === 0 ? null : (this.head?.appendMs ?? this.#lastAppendMs)
   }
 
   /** Whether nothing waits here while the log has more, or may have: it was never asked. */
