@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { defaultConstants } from '#core/constants.ts'
 import { codecs, type LabeledSession } from '#schemas'
-import type { Bus, Subscription } from '#shared/bus/bus.ts'
+import type { Batch, Bus, Subscription } from '#shared/bus/bus.ts'
 import { InProcessBus } from '#shared/bus/in-process.ts'
 import { Health } from '#shared/health.ts'
 import { createLog } from '#shared/log.ts'
@@ -10,6 +10,7 @@ import { PrometheusMetrics } from '#shared/metrics.ts'
 import { MemoryStore } from '#shared/store/memory.ts'
 import { recordedHosts } from '../e2e/faults/recorded-hosts.ts'
 import { runMatcherService } from './main.ts'
+import { matcherGroup } from './matcher.ts'
 
 /** The values of a metric's series, by the text of their labels, added up over the labels that are not named. */
 function valuesOf(text: string, name: string, label: string): Record<string, number> {
@@ -21,19 +22,24 @@ function valuesOf(text: string, name: string, label: string): Record<string, num
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== 0))
 }
 
-/** Commits a batch when the next is asked for: this bus takes only so many records that are not committed. */
+/** Commits the matcher's batches when it reads on: this bus takes only so many records that are not committed. */
 class CommittingBus extends InProcessBus {
   override subscribe(...all: Parameters<Bus['subscribe']>): Subscription {
     const subscription = super.subscribe(...all)
+    if (all[1] !== matcherGroup) return subscription
+    let last: Batch | undefined
     async function* batches() {
       for await (const batch of subscription) {
+        last = batch
         yield { ...batch, commit: async () => {} }
-        await batch.commit()
       }
+    }
+    const resume = (partition: number) => {
+      void last?.commit()
+      subscription.resume(partition)
     }
     const seek = subscription.seek.bind(subscription)
     const pause = subscription.pause.bind(subscription)
-    const resume = subscription.resume.bind(subscription)
     return Object.assign(batches(), { seek, pause, resume })
   }
 }

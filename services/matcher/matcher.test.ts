@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, type TestContext, test } from 'node:test'
 import { batchOf } from '#core/batch-fixture.ts'
 import { defaultConstants } from '#core/constants.ts'
+import { sessionTimes } from '#core/session-table.ts'
 import { at } from '#core/test-host.ts'
 import { codecs, type DeadLetter, type LabeledSession, type PacketBatch } from '#schemas'
 import type { ConsumedRecord } from '#shared/bus/bus.ts'
@@ -133,6 +134,48 @@ suite('repeated and missing batches', () => {
       [3000, 1, false],
     ])
     assert.deepEqual(matcher.records, { applied: 3 })
+  })
+})
+
+suite('a partition that the store does not know', () => {
+  const cut = (sessions: readonly LabeledSession[]) =>
+    sessions.map(({ host_id, truncated_start }) => [host_id, truncated_start])
+  const of = (host_id: string, seq: number) => ({ key: host_id, value: numbered(seq, 1000, { host_id }) })
+  /** A bus that has lost its first packets, as retention does it: nobody read them. */
+  async function shortBus() {
+    const bus = new InProcessBus()
+    await bus.publish('packets', [of('host', 0)])
+    return bus
+  }
+
+  test('on a new system no session is cut', async t => {
+    const { publish, finish } = start(t)
+    await publish('packets', numbered(0, 1000))
+    assert.deepEqual(cut(await finish()), [['host', false]])
+  })
+
+  test('where earlier packets are gone, those that may have begun with them are', async t => {
+    const { publish, finish } = start(t, new MemoryStore(), await shortBus())
+    await publish('hosts', codecs.hosts.encode({ ...loggedHost, host_id: 'host' }))
+    await publish('packets', numbered(1, 1000))
+    assert.deepEqual(cut(await finish()), [['host', true]])
+  })
+
+  test('the next matcher knows of it, for hosts that nobody read yet, and not for ever', async t => {
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+    const store = new MemoryStore()
+    const first = start(t, store, await shortBus())
+    await first.publish('packets', numbered(1, 1000))
+    const { bus, finish } = start(t, store, await shortBus())
+    await bus.publish('packets', [of('second', 0)])
+    await bus.drained()
+    t.mock.timers.tick(sessionTimes.tcpIdleUs / 1000)
+    await bus.publish('packets', [of('third', 0)])
+    await bus.drained()
+    assert.deepEqual(cut(await finish()).slice(-2), [
+      ['second', true],
+      ['third', false],
+    ])
   })
 })
 

@@ -1,11 +1,13 @@
 import { HostDirectory } from '#core/host-directory.ts'
 import type { SessionFacts } from '#core/session-facts.ts'
+import { sessionTimes } from '#core/session-table.ts'
 import { SharedNames } from '#core/stages/server-name.ts'
 import { type Codecs, ownCodecs } from '#schemas'
 import type { Batch, Bus, BusRecord, ConsumedRecord, Subscription } from '#shared/bus/bus.ts'
 import type { HostKeys } from '#shared/bus/host-keys.ts'
 import { untilDone } from '#shared/retry.ts'
-import type { OutboxRecord, Store } from '#shared/store/store.ts'
+import { pack, unpack } from '#shared/store/packed-state.ts'
+import type { OutboxRecord, Store, Version } from '#shared/store/store.ts'
 import { TrailingCommits } from '#shared/trailing-commits.ts'
 import { type CopyOptions, HostCopy } from './host-copy.ts'
 import type { SocketHistory } from './host-pipeline.ts'
@@ -16,12 +18,17 @@ export const matcherGroup = 'matcher'
 
 /** At the end of the input sessions are published in such portions: the records of all would be too much at once. */
 const sessionsASave = 512
-/** Characters of a host id; a longer key is no host's. */
+/** Batches under way, each of another partition: while one waits for the store or the broker, another is applied. */
+const batchesAtOnce = 8
+/** Bytes of a host id; a longer key is no host's. */
 const maxHostId = 255
 /** Bytes of a key and of a value that a dead letter holds at most: together they must be less than a broker takes. */
 const maxLetter = { key: 4096, value: 500_000 }
 /** What the store knows a partition by that has been read into it: without it, the store was lost, or is new. */
 const markOf = (partition: number) => `partition ${partition}`
+const markField = 'cut'
+/** A session may have begun before the data at hand, if it is seen so soon after where that begins. */
+const cutReachMs = sessionTimes.tcpIdleUs / 1000
 
 type SharedOptions = 'constants' | 'provisional' | 'persistent' | 'plausible' | 'onRecord' | 'onLate'
 
@@ -68,8 +75,12 @@ export const withinProcess = Object.freeze({
 interface Partition {
   copies: Map<string, HostCopy>
   written: TrailingCommits
-  /** The store had lost it: it is read again from the earliest record. */
-  isRebuilt: boolean
+  /**
+   * When the first packets that are left of it came, where earlier ones are gone: milliseconds of the bus. Null where none
+   * are; NaN until the first packets are read from its beginning, since the store did not know it.
+   */
+  cutMs: number | null
+  markVersion: Version
 }
 
 /**
@@ -97,21 +108,47 @@ export class Matcher {
 
   /** Reads until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    this.#signal = signal
-    const { bus, store, hasResolver } = this.#options
+    const { bus, store, hasResolver, persistent } = this.#options
     const topics = hasResolver ? [...inputTopics, 'resolutions'] : inputTopics
+    const failed = new AbortController()
+    this.#signal = AbortSignal.any([signal, failed.signal])
+    const underWay = new Map<number, Promise<void>>()
+    const revoked = new Set<number>()
     const onRevoked = (partitions: readonly number[]) => {
-      for (const partition of partitions) this.#partitions.delete(partition)
+      for (const partition of partitions) {
+        if (underWay.has(partition)) revoked.add(partition)
+        else this.#partitions.delete(partition)
+      }
     }
-    const subscription = bus.subscribe(topics, matcherGroup, signal, { onRevoked })
+    const subscription = bus.subscribe(topics, matcherGroup, this.#signal, { onRevoked })
+    const take = async (batch: Batch) => {
+      const { partition } = batch
+      subscription.pause(partition)
+      try {
+        await this.#take(batch, subscription)
+      } catch (error) {
+        failed.abort(error)
+      } finally {
+        underWay.delete(partition)
+        if (revoked.delete(partition)) this.#partitions.delete(partition)
+        subscription.resume(partition)
+      }
+    }
     try {
       for await (const batch of subscription) {
-        if (store.epoch !== this.#epoch) await this.#startOver(batch, subscription)
-        else await this.#take(batch, subscription)
+        if (store.epoch !== this.#epoch) {
+          await Promise.all(underWay.values())
+          await this.#startOver(batch, subscription)
+          continue
+        }
+        underWay.set(batch.partition, take(batch))
+        if (underWay.size === (persistent ? batchesAtOnce : 1)) await Promise.race(underWay.values())
       }
     } catch (error) {
-      if (!signal.aborted) throw error
+      failed.abort(error)
     }
+    await Promise.all(underWay.values())
+    if (failed.signal.aborted && !signal.aborted) throw failed.signal.reason
   }
 
   /** The input is over: ends every session. Those whose label could change are kept for `finish`. */
@@ -162,6 +199,7 @@ export class Matcher {
     if (partition === null) return
     const startMs = performance.now()
     await this.#options.prepare(batch.records)
+    if (Number.isNaN(partition.cutMs)) await this.#noteCut(batch, partition)
     const { fenced, writeMs } = await this.#apply(batch.records, partition)
     const applySeconds = (performance.now() - startMs - writeMs) / 1000
     this.#options.onBatch?.({ records: batch.records, applySeconds, writeSeconds: writeMs / 1000, fenced })
@@ -175,23 +213,35 @@ export class Matcher {
     const partition: Partition = {
       copies: new Map(),
       written: new TrailingCommits(this.#options.commitLagMs, () => store.epoch === this.#epoch),
-      isRebuilt: false,
+      cutMs: null,
+      markVersion: '0',
     }
     if (persistent) {
       const mark = markOf(number)
-      const { version } = await untilDone(this.#signal, () => store.load(mark))
+      const { version, fields } = await untilDone(this.#signal, () => store.load(mark))
       if (version === '0') {
-        const write = { expectedVersion: version, put: new Map([['mark', Buffer.of(1)]]), outbox: [] }
+        const write = { expectedVersion: version, put: new Map([[markField, pack(Number.NaN)]]), outbox: [] }
         // Not marked before the group begins there: whoever gets the partition next would take the rest as read.
-        if (await subscription.seek(number, 'earliest')) {
-          await untilDone(this.#signal, () => store.save(mark, write))
-          this.#partitions.set(number, { ...partition, isRebuilt: true })
-        }
+        if (await subscription.seek(number, 'earliest')) await untilDone(this.#signal, () => store.save(mark, write))
         return null
       }
+      partition.cutMs = unpack(fields.get(markField)!) as number | null
+      partition.markVersion = version
     }
     this.#partitions.set(number, partition)
     return partition
+  }
+
+  /** By the first packets of a partition that is read from its beginning: whether there were earlier ones. */
+  async #noteCut({ partition: number, records }: Batch, partition: Partition): Promise<void> {
+    const first = records.find(({ topic }) => topic === 'packets')
+    if (first === undefined) return
+    partition.cutMs = first.offset > 0 ? first.appendMs : null
+    const put = new Map([[markField, pack(partition.cutMs)]])
+    const write = { expectedVersion: partition.markVersion, put, outbox: [] }
+    // Another that has it meanwhile has read the same.
+    await untilDone(this.#signal, () => this.#options.store.save(markOf(number), write))
+    if (partition.cutMs !== null) for (const copy of partition.copies.values()) copy.beginInMidst()
   }
 
   /**
@@ -205,11 +255,13 @@ export class Matcher {
     const letters = new Map<ConsumedRecord, { reason: string; detail: string }>(forgeries)
     for (let left = letters.size > 0 ? records.filter(record => !letters.has(record)) : records; left.length > 0; ) {
       const usable = left.filter(record => {
-        if (record.key.length <= maxHostId) return true
-        letters.set(record, { reason: 'host-id-too-long', detail: `${record.key.length} characters` })
+        const bytes = Buffer.byteLength(record.key)
+        if (bytes <= maxHostId) return true
+        letters.set(record, { reason: 'host-id-too-long', detail: `${bytes} bytes` })
         return false
       })
-      const touched = await this.#load(new Set(usable.map(({ key }) => key)), partition)
+      const isCut = partition.cutMs !== null && records[0]!.appendMs - partition.cutMs < cutReachMs
+      const touched = await this.#load(new Set(usable.map(({ key }) => key)), partition.copies, isCut)
       const fates = usable.map(record => ({ record, fate: touched.get(record.key)!.apply(record) }))
       const writeFromMs = performance.now()
       const fenced = await this.#writer.write(touched, this.#signal)
@@ -228,7 +280,11 @@ export class Matcher {
   }
 
   /** The working copies of hosts; those that are not in memory from the store, and what waits in their outboxes is published. */
-  async #load(hostIds: ReadonlySet<string>, { copies, isRebuilt }: Partition): Promise<Map<string, HostCopy>> {
+  async #load(
+    hostIds: ReadonlySet<string>,
+    copies: Map<string, HostCopy>,
+    isCut: boolean,
+  ): Promise<Map<string, HostCopy>> {
     const { store } = this.#options
     const unknown = [...hostIds].filter(hostId => !copies.has(hostId))
     if (unknown.length > 0) {
@@ -237,7 +293,7 @@ export class Matcher {
       for (const [hostId, state] of states) {
         await this.#options.prepare(HostCopy.journaled(state))
         const copy = HostCopy.restore(hostId, state, this.#copyOptions)
-        if (isRebuilt && state.version === '0') copy.beginInMidst()
+        if (isCut && state.version === '0') copy.beginInMidst()
         copies.set(hostId, copy)
         if (state.version !== '0') outboxes.set(hostId, await untilDone(this.#signal, () => store.outbox(hostId)))
       }

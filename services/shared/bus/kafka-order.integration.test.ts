@@ -85,6 +85,9 @@ test('large publishes are split, in order; what no broker would take, and what t
   const refused = { code: 'PROCLABEL_RECORD', retryable: false }
   await assert.rejects(bus.publish(topic, [{ key: 'k', value: Buffer.alloc((16 << 20) + 1) }]), refused)
   await assert.rejects(bus.publish(topic, [{ key: 'k', value: randomBytes(2_000_000) }]), refused)
+  const aboutKey = { ...refused, message: `${topic}: a key of 256 bytes; at most 255 can be sent` }
+  await assert.rejects(bus.publish(topic, [{ key: 'ü'.repeat(128), value: Buffer.alloc(1) }]), aboutKey)
+  await assert.rejects(bus.publish(topic, [{ key: 'k', partitionKey: 'x'.repeat(256), value: null }]), aboutKey)
   await bus.publish(topic, [{ key: 'k', value: Buffer.alloc(8_000_000) }])
   assert.equal((await read([topic], 31)).at(-1)!.value!.length, 8_000_000, 'it is the compressed size that counts')
 })

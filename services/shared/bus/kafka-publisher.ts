@@ -11,6 +11,8 @@ const requestRecords = 1000
 /** Of all that waits. */
 const queueBytes = 64 << 20
 const recordBytes = 100
+/** Of a key, as long as a host id may be: kafkajs takes a minute to find the partition of one of 1 MB. */
+const largestKeyBytes = 255
 /**
  * Records of so many bytes on average are compressed. Each partition's share of a request is compressed by itself: for small
  * records that costs twenty times what it saves (`compression.type` of their topic lets the broker do it).
@@ -73,14 +75,8 @@ export class KafkaPublisher {
     if (records.length === 0) return Promise.resolve()
     if (this.#waitingBytes > queueBytes)
       return Promise.reject(refusal(`${topic}: ${this.#waitingBytes} bytes wait to be published already`, true))
-    const tooLarge = records.find(({ value }) => (value?.length ?? 0) > largestRecordBytes)
-    if (tooLarge)
-      return Promise.reject(
-        new ProclabelError(
-          'PROCLABEL_RECORD',
-          `${topic}: a record of ${tooLarge.value!.length} bytes; at most ${largestRecordBytes} can be sent`,
-        ),
-      )
+    const problem = problemOf(records)
+    if (problem) return Promise.reject(new ProclabelError('PROCLABEL_RECORD', `${topic}: ${problem}`))
     return new Promise((resolve, reject) => {
       const parts = split(records)
       for (const [i, part] of parts.entries())
@@ -202,6 +198,21 @@ function headerBytes(headers: Headers | undefined): number {
 function isTooLarge(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   return (error as { type?: string }).type === 'MESSAGE_TOO_LARGE' || isTooLarge(error.cause)
+}
+
+/** Why one of these records cannot be sent; null where all can. */
+function problemOf(records: readonly BusRecord[]): string | null {
+  for (const { key, partitionKey, value } of records) {
+    if ((value?.length ?? 0) > largestRecordBytes)
+      return `a record of ${value!.length} bytes; at most ${largestRecordBytes} can be sent`
+    // No character has more than three bytes.
+    for (const text of [key, partitionKey ?? '']) {
+      if (text.length * 3 <= largestKeyBytes) continue
+      const bytes = Buffer.byteLength(text)
+      if (bytes > largestKeyBytes) return `a key of ${bytes} bytes; at most ${largestKeyBytes} can be sent`
+    }
+  }
+  return null
 }
 
 function tooLarge(request: readonly Waiting[], cause: unknown): ProclabelError {
