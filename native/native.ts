@@ -10,6 +10,11 @@ export interface NativeAddon {
    * openSocketSource does.
    */
   openEventSource: (mechanism: string, bufferBytes: number) => NativeEventSource
+  /**
+   * Captures on an interface, with so much room for frames not yet fetched; `filter` is empty for none. Throws as
+   * openSocketSource does; the code is FILTER for a filter that cannot be used, LINK for a link layer that is not known.
+   */
+  openPacketSource: (device: string, filter: string, ringBytes: number) => NativePacketSource
   /** `keepUnmonitored`: packets that concern no monitored host are reported too, as host 0. */
   openCapture: (keepUnmonitored: boolean) => NativeCapture
 }
@@ -102,6 +107,28 @@ export interface NativeEvents {
   /** Place in `processes`; -1 while not known. */
   process: Int32Array
   processes: NativeProcess[]
+}
+
+/** Frames of an interface, in a ring that the kernel writes; not to be shared between threads. */
+export interface NativePacketSource {
+  /** The ring; empty once the source is closed. Hold the source as long as you hold this. */
+  memory: () => Uint8Array
+  /** Rows that the columns of `next` need. */
+  mostFrames: () => number
+  /** Fills the columns with the frames that came since (offsets count from the ring's first byte); 0 for none. Never waits. */
+  next: (
+    offset: Int32Array,
+    captured: Int32Array,
+    wireLength: Int32Array,
+    timeUs: Float64Array,
+    linkType: Uint16Array,
+  ) => number
+  /** Frames that the kernel dropped so far because they were not fetched in time. */
+  dropped: () => number
+  /** Goes on with the interface that has the name by now, where another has. Throws as openPacketSource does. */
+  follow: () => void
+  /** Gives ring and socket back at once instead of when the garbage is collected; all else throws from then on. */
+  close: () => void
 }
 
 /**

@@ -11,6 +11,7 @@
 
 #include "event_source.hh"
 #include "packet/capture.hh"
+#include "packet_source.hh"
 #include "socket_source.hh"
 
 namespace {
@@ -223,6 +224,84 @@ std::span<const T> elements(const Napi::Value& value) {
   return {array.Data(), array.ElementLength()};
 }
 
+/** The elements of a typed array, to be written to; valid until the call into C++ returns. */
+template <typename T>
+std::span<T> rows(const Napi::Value& value) {
+  auto array = value.As<Napi::TypedArrayOf<T>>();
+  return {array.Data(), array.ElementLength()};
+}
+
+class PacketSource : public Napi::ObjectWrap<PacketSource> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "NativePacketSource",
+                       {InstanceMethod<&PacketSource::memory>("memory"),
+                        InstanceMethod<&PacketSource::most_frames>("mostFrames"),
+                        InstanceMethod<&PacketSource::next>("next"), InstanceMethod<&PacketSource::dropped>("dropped"),
+                        InstanceMethod<&PacketSource::follow>("follow"), InstanceMethod<&PacketSource::close>("close")});
+  }
+
+  explicit PacketSource(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PacketSource>(info) {
+    try {
+      source_ = proclabel::open_packet_source(info[0].As<Napi::String>(), info[1].As<Napi::String>(),
+                                              info[2].As<Napi::Number>().Uint32Value());
+    } catch (const proclabel::SourceError& error) {
+      throw to_error(info.Env(), error);
+    }
+  }
+
+ private:
+  Napi::Value memory(const Napi::CallbackInfo& info) {
+    if (memory_.IsEmpty()) {
+      const auto bytes = opened(info).memory();
+      memory_ = Napi::Persistent(Napi::ArrayBuffer::New(info.Env(), bytes.data(), bytes.size()));
+    }
+    return Napi::Uint8Array::New(info.Env(), memory_.Value().ByteLength(), memory_.Value(), 0);
+  }
+
+  Napi::Value most_frames(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(opened(info).most_frames()));
+  }
+
+  Napi::Value next(const Napi::CallbackInfo& info) {
+    const auto offset = rows<int32_t>(info[0]), captured = rows<int32_t>(info[1]), wire_length = rows<int32_t>(info[2]);
+    const auto time_us = rows<double>(info[3]);
+    const auto link_type = rows<uint16_t>(info[4]);
+    const size_t count =
+        std::min({offset.size(), captured.size(), wire_length.size(), time_us.size(), link_type.size()});
+    const size_t frames = opened(info).next({offset.first(count), captured.first(count), wire_length.first(count),
+                                             time_us.first(count), link_type.first(count)});
+    return Napi::Number::New(info.Env(), static_cast<double>(frames));
+  }
+
+  Napi::Value dropped(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(opened(info).dropped()));
+  }
+
+  void follow(const Napi::CallbackInfo& info) {
+    try {
+      opened(info).follow();
+    } catch (const proclabel::SourceError& error) {
+      throw to_error(info.Env(), error);
+    }
+  }
+
+  /** What JavaScript has of the memory is empty from then on. */
+  void close(const Napi::CallbackInfo&) {
+    if (!memory_.IsEmpty()) memory_.Value().Detach();
+    memory_.Reset();
+    source_.reset();
+  }
+
+  proclabel::PacketSource& opened(const Napi::CallbackInfo& info) {
+    if (source_ == nullptr) throw Napi::Error::New(info.Env(), "the packet source is closed");
+    return *source_;
+  }
+
+  std::unique_ptr<proclabel::PacketSource> source_;
+  Napi::Reference<Napi::ArrayBuffer> memory_;
+};
+
 Napi::Object to_tunnel(Napi::Env env, const packet::Tunnel& tunnel) {
   auto addresses = Napi::Uint8Array::New(env, 32);
   std::memcpy(addresses.Data(), &tunnel.source, 16);
@@ -364,6 +443,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("openEventSource", Napi::Function::New(env, [event_source](const Napi::CallbackInfo& info) {
                 return event_source->New({info[0], info[1]});
               }, "openEventSource"));
+  const auto packet_source = std::make_shared<Napi::FunctionReference>(Napi::Persistent(PacketSource::define(env)));
+  exports.Set("openPacketSource", Napi::Function::New(env, [packet_source](const Napi::CallbackInfo& info) {
+                return packet_source->New({info[0], info[1], info[2]});
+              }, "openPacketSource"));
   const auto capture = std::make_shared<Napi::FunctionReference>(Napi::Persistent(Capture::define(env)));
   exports.Set("openCapture", Napi::Function::New(env, [capture](const Napi::CallbackInfo& info) {
                 return capture->New({info[0]});

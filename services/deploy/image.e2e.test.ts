@@ -66,7 +66,7 @@ test('the image: the very steps of the Dockerfile in a clean Debian, then the se
       const agent = await image.command(code(sockets), rights)
       assert.equal(agent.stdout.trim(), 'number', agent.stderr)
       const packets = `
-      const { openInterface } = await import('/opt/proclabel/services/capture/cap-source.ts')
+      const { openInterface } = await import('/opt/proclabel/services/capture/open-interface.ts')
       await openInterface('lo', '').close(); console.log('open')`
       const capture = await image.command(code(packets), { uid: 0, capabilities: ['net_raw'] })
       assert.equal(capture.stdout.trim(), 'open', capture.stderr)

@@ -113,7 +113,10 @@ test('live says in a sentence why it cannot capture', options, () => {
   assert.match(absent.stderr, /^proclabel: there is no interface 'absent0' to capture on; interfaces: .*\blo\b.*\n$/)
   assert.equal(absent.status, 2)
   const wrongFilter = run([], '-i', 'lo', '--filter', 'from mars')
-  assert.match(wrongFilter.stderr, /^proclabel: cannot capture on 'lo': can't parse filter expression: .*\n$/)
+  assert.match(
+    wrongFilter.stderr,
+    /^proclabel: cannot capture on 'lo': the filter cannot be compiled: can't parse filter expression: .*\n$/,
+  )
   assert.equal(wrongFilter.status, 2)
   // Root without the capability, not another user, who might not be allowed to read this folder.
   const forbidden = run(['setpriv', '--bounding-set=-net_raw,-net_admin'], '-i', 'lo')

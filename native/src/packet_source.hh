@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "socket_source.hh"
+
+namespace proclabel {
+
+/** Where a source writes what it knows of frames: FrameBlock of services/capture/packet-source.ts. All of one length. */
+struct FrameColumns {
+  std::span<int32_t> offset;
+  std::span<int32_t> captured;
+  std::span<int32_t> wire_length;
+  std::span<double> time_us;
+  std::span<uint16_t> link_type;
+};
+
+/** The port behind which each operating system captures on an interface. Not for use by two threads at a time. */
+class PacketSource {
+ public:
+  virtual ~PacketSource() = default;
+
+  /** What the offsets of frames count from. */
+  virtual std::span<uint8_t> memory() = 0;
+
+  /** Frames that `next` hands out at most; columns must have as many rows. */
+  virtual size_t most_frames() const = 0;
+
+  /** The frames that came since, 0 for none; their bytes are valid until the next call. Never waits. */
+  virtual size_t next(const FrameColumns& columns) = 0;
+
+  /** Frames lost so far because `next` was not called in time. */
+  virtual uint64_t dropped() = 0;
+
+  /** Goes on with an interface of the same name when the one captured on is gone. Throws SourceError. */
+  virtual void follow() = 0;
+};
+
+/** What SourceError says of a filter that cannot be compiled, and of a link layer that this source does not know. */
+constexpr const char* bad_filter = "FILTER";
+constexpr const char* unknown_link = "LINK";
+
+/**
+ * The source of the system this was built for, with so much room for frames not yet fetched. The filter is in the language
+ * of pcap-filter(7), empty for none. Throws SourceError.
+ */
+std::unique_ptr<PacketSource> open_packet_source(const std::string& device, const std::string& filter,
+                                                 size_t ring_bytes);
+
+}  // namespace proclabel
