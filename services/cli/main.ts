@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { ProclabelError } from '#shared/errors.ts'
 import { exitCodeOf, exitCodes } from '#shared/exit-codes.ts'
 import packageJson from '../../package.json' with { type: 'json' }
+import { commands } from './commands.ts'
 import { addSettings } from './settings.ts'
 
 const program = new Command('proclabel')
@@ -26,23 +27,6 @@ Examples:
   proclabel label traffic.pcap --sockets sockets --out labeled.jsonl
   proclabel report labeled.jsonl`,
   )
-/** Loaded as needed: the clients of Kafka and Redis take longer to load than a small capture to label. */
-const commands: Readonly<Record<string, () => Promise<Command>>> = {
-  label: async () => (await import('./label.ts')).labelCommand(),
-  record: async () => (await import('./record.ts')).recordCommand(),
-  live: async () => (await import('./live.ts')).liveCommand(),
-  report: async () => (await import('./report.ts')).reportCommand(),
-  score: async () => (await import('./score.ts')).scoreCommand(),
-  agent: async () => (await import('./agent.ts')).agentCommand(),
-  capture: async () => (await import('./capture.ts')).captureCommand(),
-  matcher: async () => (await import('./matcher.ts')).matcherCommand(),
-  resolver: async () => (await import('./resolver.ts')).resolverCommand(),
-  export: async () => (await import('./export.ts')).exportCommand(),
-  replay: async () => (await import('./replay.ts')).replayCommand(),
-  doctor: async () => (await import('./doctor.ts')).doctorCommand(),
-  tail: async () => (await import('./tail.ts')).tailCommand(),
-  topics: async () => (await import('./topics.ts')).topicsCommand(),
-}
 const first = process.argv[2] ?? ''
 const needed = Object.hasOwn(commands, first) ? [first] : Object.keys(commands)
 for (const name of needed) program.addCommand((await commands[name]!()).copyInheritedSettings(program))

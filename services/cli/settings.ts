@@ -4,7 +4,7 @@ import type { Command, Option } from 'commander'
 import { InputError } from '#shared/errors.ts'
 
 /** The environment variable of an option: `--poll-period` is PROCLABEL_POLL_PERIOD. */
-const variableOf = (option: Option): string => `PROCLABEL_${option.name().replaceAll('-', '_').toUpperCase()}`
+export const variableOf = (option: Option): string => `PROCLABEL_${option.name().replaceAll('-', '_').toUpperCase()}`
 
 /**
  * Lets every option of the commands be set by flag, by environment variable (lists with commas), or in a JSON file of

@@ -68,6 +68,13 @@ export async function pythonTools(...packages: readonly string[]): Promise<strin
   return join(folder, 'bin')
 }
 
+/** A folder whose node_modules holds npm packages, each written `name@version`; only what tests alone need. */
+export const npmPackages = (...packages: readonly string[]): Promise<string> =>
+  once(packages.join('+').replaceAll('/', '_'), async fresh => {
+    const quiet = ['--no-audit', '--no-fund', '--ignore-scripts', '--silent']
+    await run('npm', ['install', ...quiet, '--prefix', fresh, ...packages], { cwd: fresh, maxBuffer })
+  })
+
 /** Prometheus and promtool of Debian, unpacked and not installed: an installed one would start a server. */
 export async function prometheusTools(): Promise<{ prometheus: string; promtool: string }> {
   const folder = await once('prometheus', async fresh => {

@@ -1,0 +1,21 @@
+import type { Command } from 'commander'
+
+/**
+ * The commands by name. Loaded as needed: the clients of Kafka and Redis take longer to load than a small capture to label.
+ */
+export const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  label: async () => (await import('./label.ts')).labelCommand(),
+  record: async () => (await import('./record.ts')).recordCommand(),
+  live: async () => (await import('./live.ts')).liveCommand(),
+  report: async () => (await import('./report.ts')).reportCommand(),
+  score: async () => (await import('./score.ts')).scoreCommand(),
+  agent: async () => (await import('./agent.ts')).agentCommand(),
+  capture: async () => (await import('./capture.ts')).captureCommand(),
+  matcher: async () => (await import('./matcher.ts')).matcherCommand(),
+  resolver: async () => (await import('./resolver.ts')).resolverCommand(),
+  export: async () => (await import('./export.ts')).exportCommand(),
+  replay: async () => (await import('./replay.ts')).replayCommand(),
+  doctor: async () => (await import('./doctor.ts')).doctorCommand(),
+  tail: async () => (await import('./tail.ts')).tailCommand(),
+  topics: async () => (await import('./topics.ts')).topicsCommand(),
+}
