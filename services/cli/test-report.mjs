@@ -3,9 +3,9 @@ import { relative } from 'node:path'
 import process from 'node:process'
 import { inspect } from 'node:util'
 
-/** Prints the events of `run()` as they come; resolves with the counts of all files. */
+/** Prints the events of `run()` as they come; resolves with the counts of all files and the names of what failed. */
 export async function report(events, root) {
-  const total = { passed: 0, failed: 0, skipped: 0 }
+  const total = { passed: 0, failed: 0, skipped: 0, failures: [] }
   const handlers = {
     'test:pass': ({ name, file, skip, details }) => {
       if (details.type === 'suite') return
@@ -19,7 +19,10 @@ export async function report(events, root) {
     'test:fail': ({ name, file, details: { type, error } }) => {
       const ownFailure = error.failureType !== 'subtestsFailed' // else a child failed, and has been shown
       if (ownFailure) console.log(`✖ ${relative(root, file)}: ${name}\n${inspect(error.cause ?? error)}\n`)
-      if (ownFailure || type !== 'suite') total.failed += 1
+      if (ownFailure || type !== 'suite') {
+        total.failed += 1
+        total.failures.push(`${relative(root, file)}: ${name}`)
+      }
     },
     'test:summary': ({ file, counts, duration_ms, success }) => {
       if (file === undefined) return // the sum over all files

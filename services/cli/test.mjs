@@ -21,11 +21,13 @@ const SLOW_TIMEOUT_MS = 10 * 60_000
 const deadline = AbortSignal.timeout(55 * 60_000)
 
 const total = { passed: 0, failed: 0, skipped: 0 }
+const failures = []
 
-function add({ passed = 0, failed = 0, skipped = 0 }) {
+function add({ passed = 0, failed = 0, skipped = 0, failures: names = [] }) {
   total.passed += passed
   total.failed += failed
   total.skipped += skipped
+  failures.push(...names)
 }
 
 function heading(what) {
@@ -48,7 +50,7 @@ async function command(name, args) {
 async function step(what, name, args) {
   heading(what)
   const { status } = await command(name, args)
-  add(status === 0 ? { passed: 1 } : { failed: 1 })
+  add(status === 0 ? { passed: 1 } : { failed: 1, failures: [what] })
 }
 
 /** A command that counts for itself, in a last line `N passed, N failed`. */
@@ -57,10 +59,11 @@ async function countedStep(name, args) {
   const counts = /^(\d+) passed, (\d+) failed$/.exec(lastLine)
   if (counts === null) {
     console.log(`no line 'N passed, N failed' at the end (exit status ${status})`)
-    add({ failed: 1 })
+    add({ failed: 1, failures: [args.join(' ')] })
   } else {
     const failed = Number(counts[2])
-    add({ passed: Number(counts[1]), failed: status !== 0 && failed === 0 ? 1 : failed })
+    const names = status === 0 && failed === 0 ? [] : [args.join(' ')]
+    add({ passed: Number(counts[1]), failed: names.length > 0 && failed === 0 ? 1 : failed, failures: names })
   }
 }
 
@@ -87,7 +90,7 @@ async function integrationTests(files) {
     stack = await startSharedStack({ kafka: true, registry: true, redis: true })
   } catch (error) {
     console.log(error.message)
-    return add({ failed: 1 })
+    return add({ failed: 1, failures: ['the stack does not start'] })
   }
   Object.assign(process.env, stackEnvironment(stack))
   try {
@@ -105,7 +108,7 @@ async function captures() {
     folder = capturesDir()
   } catch (error) {
     console.log(error.message)
-    return add({ failed: 1 })
+    return add({ failed: 1, failures: [error.message] })
   }
   if (folder === null) {
     console.log('SKIP: no test captures (set PROCLABEL_CAPTURES to their folder)')
@@ -138,6 +141,7 @@ if (!process.argv.includes('--quick')) {
   await captures()
 }
 
+if (failures.length > 0) console.log(`\nfailed:\n${failures.map(name => `  ${name}`).join('\n')}`)
 const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : ''
 console.log(`\n${total.passed} passed, ${total.failed} failed${skipped}`)
 process.exit(total.failed > 0 ? 1 : 0) // though something that was ended for its time may still hold on
