@@ -1,0 +1,97 @@
+import { addressText } from '#core/address.ts'
+import { loadNative, type NativeProcess, type NativeSockets } from '#native'
+import type { Process, ProcessRef, Socket, SocketProtocol, SocketState } from '#schemas'
+import { ProclabelError } from '#shared/errors.ts'
+import type { SocketReading, SocketSource } from './socket-source.ts'
+
+const PROTOCOLS: readonly SocketProtocol[] = ['tcp', 'udp']
+
+/** In the order of the schema's enum, which the addon's numbers follow. */
+const STATES: readonly SocketState[] = [
+  'listen',
+  'syn_sent',
+  'syn_received',
+  'established',
+  'fin_wait_1',
+  'fin_wait_2',
+  'close_wait',
+  'closing',
+  'last_ack',
+  'time_wait',
+  'closed',
+  'bound',
+]
+
+const HAS_REMOTE = 1
+const V6_ONLY = 2
+
+/** The addon's source of the system this runs on, in our records. Throws ProclabelError. */
+export function openNativeSource(system: Pick<SocketSource, 'os' | 'restriction'>): SocketSource {
+  const native = guard(() => loadNative().openSocketSource())
+  return {
+    ...system,
+    poll: () => {
+      const poll = guard(native.poll.bind(native))
+      return {
+        timeUs: poll.timeUs,
+        monotonicUs: poll.monotonicUs,
+        durationUs: poll.durationUs,
+        ...(poll.opened === null ? { opened: [], processes: [] } : toSockets(poll.opened)),
+        closed: poll.closed === null ? [] : Array.from(poll.closed),
+      }
+    },
+    close: () => native.close(),
+  }
+}
+
+/** The addon's errors as ours. */
+export function guard<T>(call: () => T): T {
+  try {
+    return call()
+  } catch (cause) {
+    throw new ProclabelError('PROCLABEL_SOCKETS', (cause as Error).message, { cause })
+  }
+}
+
+function toSockets(columns: NativeSockets): Pick<SocketReading, 'opened' | 'processes'> {
+  const processes = columns.processes.map(toProcess)
+  const opened: Socket[] = []
+  let ownerBegin = 0
+  for (let i = 0; i < columns.count; i++) {
+    const ownerEnd = columns.ownerEnd[i]!
+    const owners: ProcessRef[] = []
+    for (let j = ownerBegin; j < ownerEnd; j++) {
+      const { pid, start_us } = processes[columns.owner[j]!]!
+      owners.push({ pid, start_us })
+    }
+    ownerBegin = ownerEnd
+    const flags = columns.flags[i]!
+    const hasRemote = (flags & HAS_REMOTE) !== 0
+    opened.push({
+      id: columns.id[i]!,
+      proto: PROTOCOLS[columns.protocol[i]!]!,
+      local_ip: addressText(columns.address, i * 32),
+      local_port: columns.port[i * 2]!,
+      remote_ip: hasRemote ? addressText(columns.address, i * 32 + 16) : null,
+      remote_port: hasRemote ? columns.port[i * 2 + 1]! : null,
+      state: STATES[columns.state[i]!]!,
+      v6_only: (flags & V6_ONLY) !== 0,
+      owners,
+      created_us: null,
+    })
+  }
+  return { opened, processes }
+}
+
+export function toProcess(native: NativeProcess): Process {
+  return {
+    pid: native.pid,
+    start_us: native.startUs,
+    name: native.name,
+    path: native.path,
+    parent_pid: native.parentPid,
+    services: native.services,
+    container_id: native.containerId,
+    user: null,
+  }
+}
