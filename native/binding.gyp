@@ -11,6 +11,7 @@
         "src/packet/fragments.cc",
         "src/packet/frame_decoder.cc",
         "src/packet/gre.cc",
+        "src/packet/host_frames.cc",
         "src/packet/host_table.cc",
         "src/packet/ip.cc",
         "src/packet/link.cc",

@@ -15,8 +15,11 @@ export interface NativeAddon {
    * openSocketSource does; the code is FILTER for a filter that cannot be used, LINK for a link layer that is not known.
    */
   openPacketSource: (device: string, filter: string, ringBytes: number) => NativePacketSource
-  /** `keepUnmonitored`: packets that concern no monitored host are reported too, as host 0. */
-  openCapture: (keepUnmonitored: boolean) => NativeCapture
+  /**
+   * `keepUnmonitored`: packets that concern no monitored host are reported too, as host 0. `snapLength`: frames of the
+   * monitored hosts are handed out, so many bytes of each at most; none where it is 0.
+   */
+  openCapture: (keepUnmonitored: boolean, snapLength: number) => NativeCapture
 }
 
 /** One reader of the socket table; not to be shared between threads. */
@@ -170,6 +173,7 @@ export interface NativeCaptured {
   /** A second of capture time is over, and every batch is closed. */
   ticked: boolean
   batches: NativeBatch[]
+  frames: NativeFrameChunk[]
   /** Packets that may tell a name, in order, `candidateWords` words each (see services/capture/native-names.ts); null for none. */
   candidates: Int32Array | null
   /** Flows of earlier candidates that are gone: their numbers may be given to others from now on. Null for none. */
@@ -190,6 +194,16 @@ export interface NativeBatch {
   /** All columns, back to back; the caller's own. */
   columns: Uint8Array
   tunnels: NativeTunnel[]
+}
+
+/** FrameChunk of services/capture/host-frames.ts, by the host's number. */
+export interface NativeFrameChunk {
+  host: number
+  linkType: number
+  minuteUs: number
+  packets: number
+  /** The caller's own. */
+  records: Uint8Array
 }
 
 export interface NativeTunnel {

@@ -333,9 +333,24 @@ Napi::Object to_batch(Napi::Env env, packet::ClosedBatch& batch) {
   return object;
 }
 
+/** The records' memory goes over as it is. */
+Napi::Object to_chunk(Napi::Env env, packet::FrameChunk& chunk) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("host", chunk.host);
+  object.Set("linkType", static_cast<double>(chunk.link_type));
+  object.Set("minuteUs", chunk.minute_us);
+  object.Set("packets", static_cast<double>(chunk.packets));
+  auto* const records = new std::vector<uint8_t>(std::move(chunk.records));
+  const auto release = [](Napi::Env, uint8_t*, std::vector<uint8_t>* memory) { delete memory; };
+  object.Set("records", Napi::Buffer<uint8_t>::New(env, records->data(), records->size(), release, records));
+  return object;
+}
+
 Napi::Value to_captured(Napi::Env env, packet::Captured& captured, double now_us) {
   Napi::Array batches = Napi::Array::New(env, captured.batches.size());
   for (uint32_t i = 0; i < captured.batches.size(); i++) batches[i] = to_batch(env, captured.batches[i]);
+  Napi::Array frames = Napi::Array::New(env, captured.frames.size());
+  for (uint32_t i = 0; i < captured.frames.size(); i++) frames[i] = to_chunk(env, captured.frames[i]);
   Napi::Value candidates = env.Null();
   if (!captured.candidates.empty()) {
     const size_t bytes = captured.candidates.size() * sizeof(packet::Candidate);
@@ -353,6 +368,7 @@ Napi::Value to_captured(Napi::Env env, packet::Captured& captured, double now_us
   object.Set("nowUs", std::isnan(now_us) ? env.Null() : Napi::Number::New(env, now_us));
   object.Set("ticked", captured.ticked);
   object.Set("batches", batches);
+  object.Set("frames", frames);
   object.Set("candidates", candidates);
   object.Set("forgotten", forgotten);
   return object;
@@ -368,7 +384,7 @@ class Capture : public Napi::ObjectWrap<Capture> {
   }
 
   explicit Capture(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<Capture>(info), capture_(info[0].As<Napi::Boolean>()) {}
+      : Napi::ObjectWrap<Capture>(info), capture_(info[0].As<Napi::Boolean>(), info[1].As<Napi::Number>().Uint32Value()) {}
 
  private:
   void set_hosts(const Napi::CallbackInfo& info) {
@@ -449,7 +465,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
               }, "openPacketSource"));
   const auto capture = std::make_shared<Napi::FunctionReference>(Napi::Persistent(Capture::define(env)));
   exports.Set("openCapture", Napi::Function::New(env, [capture](const Napi::CallbackInfo& info) {
-                return capture->New({info[0]});
+                return capture->New({info[0], info[1]});
               }, "openCapture"));
   return exports;
 }

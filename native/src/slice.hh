@@ -5,6 +5,7 @@
 #include <cstring>
 #include <optional>
 #include <type_traits>
+#include <vector>
 
 namespace proclabel {
 
@@ -31,6 +32,8 @@ class Slice {
     const size_t left = size_ - offset;
     return Slice(begin_ + offset, length < left ? length : left);
   }
+
+  void append_to(std::vector<uint8_t>& bytes) const { bytes.insert(bytes.end(), begin_, begin_ + size_); }
 
  private:
   const uint8_t* begin_;

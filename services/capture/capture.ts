@@ -8,6 +8,7 @@ import { entryWords, ownWords } from '#core/five-tuple-table.ts'
 import type { HostDirectory } from '#core/host-directory.ts'
 import { type DnsAnswer, directionBits, type FlowName, type PacketBatch, PacketBatchBuilder } from '#schemas'
 import { FlowTable } from './flow-table.ts'
+import { type FrameChunk, HostFrames } from './host-frames.ts'
 import type { FrameBlock } from './packet-source.ts'
 
 /** Flows without a packet for this time are forgotten: no name is in the making any more, and a flow that goes on is begun again. */
@@ -50,6 +51,8 @@ export interface CaptureOptions {
   hosts: HostDirectory | null
   /** Whether packets that concern no monitored host are reported too, with an empty host id. */
   keepUnmonitored: boolean
+  /** The monitored hosts' frames are kept, so many bytes of each at most; null keeps none. */
+  snapLength?: number | null
 }
 
 /** Frames in, per-host packet batches out. What comes out does not depend on which implementation it is. */
@@ -66,6 +69,8 @@ export interface PacketCapture {
   tick(nowUs: number): PacketBatch[]
   /** Closes every batch; one without packets is the host's tick. */
   flush(): PacketBatch[]
+  /** The monitored hosts' frames so far, in whatever order their chunks were complete; a tick or flush completes all. */
+  takeFrames(): FrameChunk[]
 }
 
 /** The portable capture: decodes, finds the flow and its hosts, fills columns, finds names. */
@@ -80,8 +85,11 @@ export class Capture implements PacketCapture {
   #routedBy: number
   readonly #batches: HostBatch[] = []
   readonly #batchOfHost = new Map<string, number>()
+  readonly #hostFrames: HostFrames | null
   #ready: PacketBatch[] = []
   #ok = 0
+  /** Of the packet that was counted last. */
+  #flow = 0
   #expireAtSize = minFlowsBeforeExpiry
   #tickedUs = Number.NEGATIVE_INFINITY
   readonly frames: Record<string, number> = {}
@@ -90,6 +98,7 @@ export class Capture implements PacketCapture {
   constructor(options: CaptureOptions) {
     this.#options = options
     this.#routedBy = options.hosts?.version ?? 0
+    this.#hostFrames = options.snapLength ? new HostFrames(options.snapLength) : null
   }
 
   get nowUs(): number | null {
@@ -121,6 +130,10 @@ export class Capture implements PacketCapture {
     return this.#take()
   }
 
+  takeFrames(): FrameChunk[] {
+    return this.#hostFrames?.take() ?? []
+  }
+
   /** A method of its own, since the compiler looks at calls: the loop around it makes few. */
   #takeFrame(block: FrameBlock, i: number): void {
     const packet = this.#packet
@@ -131,6 +144,7 @@ export class Capture implements PacketCapture {
     const end = start + block.captured[i]!
     const reason = this.#decoder.decode(block.data, start, end, block.linkType[i]!, packet)
     const fate = reason === 'ok' ? this.#add(packet, block.data) : reason
+    if (this.#hostFrames !== null) this.#keepFrame(this.#hostFrames, fate, block, i)
     if (fate === 'ok') this.#ok++
     else {
       this.frames[fate] = (this.frames[fate] ?? 0) + 1
@@ -140,11 +154,29 @@ export class Capture implements PacketCapture {
 
   #closeAll(): void {
     for (const batch of this.#batches) this.#close(batch)
+    this.#hostFrames?.flush()
+  }
+
+  /** Keeps the frame for the hosts of its flow; for a fragment that waits for its flow, for those at its addresses. */
+  #keepFrame(hostFrames: HostFrames, fate: string, block: FrameBlock, i: number): void {
+    const hosts: (string | null | undefined)[] = []
+    if (fate === 'ok') {
+      const { entries } = this.#table
+      const at = this.#flow * entryWords
+      for (const end of [route.low, route.high]) hosts.push(this.#batches[entries[at + end]!]?.hostId)
+    } else if (fate === 'fragment-held') {
+      const { addresses, timeUs } = this.#packet
+      for (const end of [0, 4]) hosts.push(this.#options.hosts?.hostOf(wordsText(addresses, end), timeUs))
+    }
+    const frame = block.data.subarray(block.offset[i]!, block.offset[i]! + block.captured[i]!)
+    for (const hostId of new Set(hosts))
+      if (hostId) hostFrames.add(hostId, block.linkType[i]!, block.timeUs[i]!, frame, block.wireLength[i]!)
   }
 
   /** Counts a decoded packet into the batches of its hosts. `data` is null for a fragment that had to wait: it carries no names. */
   #add(packet: Packet, data: Uint8Array | null): 'ok' | 'not-monitored' {
     const flow = this.#table.find(packet)
+    this.#flow = flow
     const { fromLow } = this.#table
     if (this.#table.isNew) this.#route(flow, packet.timeUs, nobody, nobody)
     const { entries } = this.#table

@@ -11,6 +11,7 @@ import { Outgoing, type OutgoingStatistics } from '#shared/outgoing.ts'
 import { producerMetrics } from '#shared/service-metrics.ts'
 import { Spool } from '#shared/spool.ts'
 import { createCapture } from './create-capture.ts'
+import { HostFiles, type HostFilesOptions, type HostFilesStatistics } from './host-files/host-files.ts'
 import { HostFollower, type PrepareRecords } from './host-follower.ts'
 import { HostMemory } from './host-memory.ts'
 import { createMeasure, lostOf } from './measure.ts'
@@ -40,6 +41,8 @@ export interface CaptureServiceOptions {
   hostsWaitMs: number
   /** Ends the run. */
   signal: AbortSignal
+  /** Where each host's frames are kept, so many bytes of each; null keeps none. */
+  files?: (Omit<HostFilesOptions, 'log'> & { snapLength: number }) | null
   /** Those of the registry's schema ids; of the checked-in schemas when not given. */
   codecs?: Pick<typeof checkedInCodecs, 'hosts' | 'packets'>
   /** As in HostFollowerOptions; without it there are no other versions. */
@@ -54,6 +57,8 @@ export interface CaptureResult {
   lost: number
   dropped: number
   outgoing: OutgoingStatistics
+  /** Null where no capture files are written. */
+  files: HostFilesStatistics | null
 }
 
 /** Without frames for so long, time goes on by the clock. */
@@ -75,6 +80,7 @@ export async function runCaptureService(options: CaptureServiceOptions): Promise
     ? new HostMemory(join(options.spool.folder, 'hosts.jsonl'), directory, log)
     : null
   memory?.recall()
+  const files = options.files ? await HostFiles.open({ ...options.files, log }) : null
   const spool = await Spool.open({ ...options.spool, whenFull: 'refuse-newest', log })
   const outgoing = new Outgoing({
     bus,
@@ -97,7 +103,8 @@ export async function runCaptureService(options: CaptureServiceOptions): Promise
     signal: stopFollowing.signal,
   })
   const following = follower.run()
-  const capture = createCapture({ sensorId, runId, hosts: directory, keepUnmonitored: false })
+  const snapLength = options.files?.snapLength ?? null
+  const capture = createCapture({ sensorId, runId, hosts: directory, keepUnmonitored: false, snapLength })
   const sender = new PacketSender({ outgoing, codec: codecs.packets, sensorId, runId, directory })
   const measure = createMeasure(options.metrics, options.sourceName)
   /** Hosts that the capture knows: it ticks for them itself. */
@@ -105,10 +112,18 @@ export async function runCaptureService(options: CaptureServiceOptions): Promise
   const send = (batches: readonly PacketBatch[]) => {
     for (const { host_id } of batches) seen.add(host_id)
     sender.send(batches)
+    files?.write(capture.takeFrames(), capture.nowUs)
   }
   let heardMs = performance.now()
   const measureAll = () =>
-    measure({ packets, capture, hosts: directory.size, hostsRefused: follower.refused, dropped: sender.dropped })
+    measure({
+      packets,
+      capture,
+      hosts: directory.size,
+      hostsRefused: follower.refused,
+      dropped: sender.dropped,
+      files: files?.statistics ?? null,
+    })
   const ticker = setInterval(() => {
     measureAll()
     void memory?.keep()
@@ -134,17 +149,23 @@ export async function runCaptureService(options: CaptureServiceOptions): Promise
         sender.lost = lost
       }
       send(capture.add(block))
-      if (clockUs === null) await outgoing.hasRoom()
+      if (clockUs === null) await Promise.all([outgoing.hasRoom(), files?.hasRoom()])
     }
     send(capture.flush())
   } finally {
     clearInterval(ticker)
     stopFollowing.abort()
     await packets.close()
-    await outgoing.close(graceMs)
+    await Promise.all([outgoing.close(graceMs), files?.close()])
     await following
     await memory?.keep()
     measureAll()
   }
-  return { frames: capture.frames, lost: sender.lost, dropped: sender.dropped, outgoing: outgoing.statistics }
+  return {
+    frames: capture.frames,
+    lost: sender.lost,
+    dropped: sender.dropped,
+    outgoing: outgoing.statistics,
+    files: files?.statistics ?? null,
+  }
 }

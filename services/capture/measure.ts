@@ -2,6 +2,7 @@ import type { Reason } from '#core/decode/reason.ts'
 import type { Metrics } from '#shared/metrics.ts'
 import { captureMetrics } from '#shared/service-metrics.ts'
 import type { PacketCapture } from './capture.ts'
+import type { HostFilesStatistics } from './host-files/host-files.ts'
 import type { PacketSource } from './packet-source.ts'
 
 /** Frames that are no session's, other than by choice. */
@@ -31,6 +32,8 @@ export interface Measured {
   hostsRefused: number
   /** Packets in batches that were dropped. */
   dropped: number
+  /** Null where none are written. */
+  files: HostFilesStatistics | null
 }
 
 /** What of a capture goes into metrics; the function it answers with is called every now and then. */
@@ -43,7 +46,7 @@ export function createMeasure(metrics: Metrics, sourceName: string): (now: Measu
     before.set(name, total)
     return more
   }
-  return ({ packets, capture, hosts, hostsRefused, dropped }) => {
+  return ({ packets, capture, hosts, hostsRefused, dropped, files }) => {
     const { frames } = capture
     const result = (name: string, total: number) =>
       to.packets.add(growth(`result ${name}`, total), { interface: sourceName, result: name })
@@ -54,6 +57,11 @@ export function createMeasure(metrics: Metrics, sourceName: string): (now: Measu
     for (const reason of undecoded) to.parseErrors.add(growth(reason, frames[reason] ?? 0), { reason })
     to.bytes.add(growth('bytes', packets.statistics().bytesRead))
     to.ringDrops.add(growth('ring', packets.statistics().dropped ?? 0))
+    if (files) {
+      for (const [result, total] of Object.entries({ written: files.written, ...files.dropped }))
+        to.filePackets.add(growth(`file ${result}`, total), { result })
+      to.fileBytes.set(files.bytes)
+    }
     to.hosts.set(hosts)
     to.hostsRefused.add(growth('hosts refused', hostsRefused))
   }

@@ -6,6 +6,7 @@ import { loadNative } from '#native'
 import type { Host, HostAddress, PacketBatch } from '#schemas'
 import { Capture, type PacketCapture } from './capture.ts'
 import { openCapture } from './files/open-capture.ts'
+import type { FrameChunk } from './host-frames.ts'
 import { NativeCapture } from './native-capture.ts'
 import type { FrameBlock } from './packet-source.ts'
 
@@ -23,7 +24,7 @@ export class Twins {
 
   constructor(monitored: Monitored) {
     const open = <T>(create: (options: ConstructorParameters<typeof Capture>[0]) => T, hosts: HostDirectory | null) =>
-      create({ sensorId: 'sensor', runId: 'run', hosts, keepUnmonitored: monitored === 'hosts' })
+      create({ sensorId: 'sensor', runId: 'run', hosts, keepUnmonitored: monitored === 'hosts', snapLength: 96 })
     this.#directories = monitored === 'bare' ? [null, null] : [new HostDirectory(), new HostDirectory()]
     this.#portable = open(options => new Capture(options), this.#directories[0]!)
     this.#native = open(options => new NativeCapture(loadNative(), options), this.#directories[1]!)
@@ -39,6 +40,8 @@ export class Twins {
     // Not deepEqual, which would take minutes to draw the difference of two large batches.
     if (!isDeepStrictEqual(actual, expected)) assert.fail(firstDifference(actual, expected))
     assert.equal(this.#native.nowUs, this.#portable.nowUs)
+    const [chunks, chunksExpected] = [this.#native.takeFrames(), this.#portable.takeFrames()].map(framesByHost)
+    if (!isDeepStrictEqual(chunks, chunksExpected)) assert.fail('the frames of hosts differ')
     return expected
   }
 
@@ -50,6 +53,9 @@ export class Twins {
     assert.deepEqual(this.#native.unsupportedLinkTypes, this.#portable.unsupportedLinkTypes)
   }
 }
+
+/** Each host's chunks in their order; between hosts there is none. */
+const framesByHost = (chunks: readonly FrameChunk[]) => Map.groupBy(chunks, ({ hostId }) => hostId)
 
 /**
  * Reads a capture file in blocks of at most `frames` frames through both captures, and compares every batch. Throws what the

@@ -4,6 +4,7 @@ import type { HostDirectory } from '#core/host-directory.ts'
 import type { NativeAddon, NativeBatch, NativeCaptured, NativeTunnel, NativeCapture as Port } from '#native'
 import type { BatchTunnel, DnsAnswer, FlowName, PacketBatch } from '#schemas'
 import type { CaptureOptions, PacketCapture } from './capture.ts'
+import type { FrameChunk } from './host-frames.ts'
 import { type BatchRow, type FoundName, NativeNames, withLow } from './native-names.ts'
 import type { FrameBlock } from './packet-source.ts'
 
@@ -59,10 +60,11 @@ export class NativeCapture implements PacketCapture {
   /** Names in batches that are not complete yet, by `batchKey`. */
   readonly #batchNames = new Map<string, BatchNames>()
   #nowUs: number | null = null
+  #frames: FrameChunk[] = []
 
   constructor(addon: NativeAddon, options: CaptureOptions) {
     this.#options = options
-    this.#native = addon.openCapture(options.hosts === null || options.keepUnmonitored)
+    this.#native = addon.openCapture(options.hosts === null || options.keepUnmonitored, options.snapLength ?? 0)
   }
 
   get nowUs(): number | null {
@@ -95,6 +97,12 @@ export class NativeCapture implements PacketCapture {
 
   flush(): PacketBatch[] {
     return this.#take(this.#native.flush())
+  }
+
+  takeFrames(): FrameChunk[] {
+    const frames = this.#frames
+    this.#frames = []
+    return frames
   }
 
   /** Tells the addresses of the hosts anew when they have changed. */
@@ -144,8 +152,9 @@ export class NativeCapture implements PacketCapture {
     return { row, batch }
   }
 
-  #take({ nowUs, batches }: NativeCaptured): PacketBatch[] {
+  #take({ nowUs, batches, frames }: NativeCaptured): PacketBatch[] {
     this.#nowUs = nowUs
+    for (const { host, ...chunk } of frames) this.#frames.push({ hostId: this.#hostIds[host]!, ...chunk })
     return batches.map(batch => this.#toBatch(batch))
   }
 

@@ -1,12 +1,15 @@
 import { hostname } from 'node:os'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { InputError } from '#shared/errors.ts'
+import { MAX_FRAME_BYTES } from '../capture/files/frame-columns.ts'
 import { openCapture } from '../capture/files/open-capture.ts'
+import { compressions, type HostFilesOptions } from '../capture/host-files/host-files.ts'
 import { type CaptureServiceOptions, runCaptureService } from '../capture/main.ts'
 import { openInterface } from '../capture/open-interface.ts'
 import { PacedSource } from '../capture/paced-source.ts'
 import { type HostKeysFlags, hostKeysOption, openHostKeys } from './host-keys-option.ts'
 import { mebibyte, type ProducerFlags, producerOptions, runService, withSpool } from './run-service.ts'
+import { wholeNumber } from './whole-number.ts'
 
 interface CaptureFlags extends ProducerFlags, HostKeysFlags {
   interface?: string
@@ -14,6 +17,11 @@ interface CaptureFlags extends ProducerFlags, HostKeysFlags {
   file?: string
   realtime?: true
   sensor: string
+  files?: string
+  filesCompression: HostFilesOptions['compression']
+  filesSnap: number
+  filesSize: number
+  filesAge?: number
 }
 
 /** How long an interface waits for the first host; a file waits until there is one. */
@@ -32,7 +40,24 @@ export const captureCommand = (): Command =>
           '--sensor <id>',
           "names this capture, one of several on a machine; by default the machine's name",
           hostname(),
-        ),
+        )
+        .option('--files <folder>', 'also writes a pcap file for each monitored host and minute, HOST/TIME.pcap')
+        .addOption(
+          new Option('--files-compression <format>', 'of finished capture files').choices(compressions).default('none'),
+        )
+        .option(
+          '--files-snap <bytes>',
+          'bytes that a capture file keeps of a frame at most',
+          wholeNumber(1, MAX_FRAME_BYTES),
+          MAX_FRAME_BYTES,
+        )
+        .option(
+          '--files-size <MiB>',
+          'size of the capture files at most, MiB: the oldest minutes make room',
+          wholeNumber(16, 1_073_741_824),
+          10_240,
+        )
+        .option('--files-age <hours>', 'deletes capture files that are older', wholeNumber(1, 87_600)),
     ),
   ).action((given: CaptureFlags) => {
     const flags = withSpool(given, `capture-${given.sensor}`)
@@ -43,10 +68,22 @@ export const captureCommand = (): Command =>
         hostKeys: openHostKeys(flags, parts.log),
         sensorId: flags.sensor,
         spool: { folder: flags.spool, maxBytes: flags.spoolSize * mebibyte },
+        files: filesOf(flags),
       })
       parts.log.info(result, 'summary')
     })
   })
+
+const filesOf = (flags: CaptureFlags): NonNullable<CaptureServiceOptions['files']> | null =>
+  flags.files === undefined
+    ? null
+    : {
+        folder: flags.files,
+        compression: flags.filesCompression,
+        snapLength: flags.filesSnap,
+        maxBytes: flags.filesSize * mebibyte,
+        maxAgeUs: flags.filesAge === undefined ? null : flags.filesAge * 3_600_000_000,
+      }
 
 async function openPackets({
   interface: device,

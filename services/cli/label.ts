@@ -30,7 +30,7 @@ export const labelCommand = (): Command =>
   matchOptions(
     new Command('label')
       .description('labels the sessions of capture files with the processes of socket logs')
-      .argument('<capture...>', 'pcap or pcapng files, plain or gzip; folders of them; - for standard input')
+      .argument('<capture...>', 'pcap or pcapng files, plain, gzip or zstd; folders of them; - for standard input')
       .option(
         '--sockets <log...>',
         'socket logs of `proclabel record`, folders of them, or Windows event logs as JSON lines',

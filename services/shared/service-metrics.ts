@@ -129,6 +129,16 @@ export const consumerMetrics = (metrics: Metrics, group: string, topics: readonl
   }
 }
 
+/** Why a packet is not in its host's capture file. */
+export const fileDropReasons = [
+  /** Too much waited to be written. */
+  'queue-full',
+  /** The files that are open have the size that all may have. */
+  'quota',
+  'disk-error',
+] as const
+export type FileDropReason = (typeof fileDropReasons)[number]
+
 export type CaptureMetrics = ReturnType<typeof captureMetrics>
 /** `interfaceName` is the one this process listens on; `reasons` are those of the frame decoder. */
 export const captureMetrics = (metrics: Metrics, interfaceName: string, reasons: readonly string[]) => ({
@@ -151,6 +161,12 @@ export const captureMetrics = (metrics: Metrics, interfaceName: string, reasons:
     name: 'capture_host_records_refused_total',
     help: 'Host records that their host did not sign',
   }),
+  filePackets: metrics.counter({
+    name: 'capture_file_packets_total',
+    help: "Packets for the hosts' capture files",
+    labels: { result: ['written', ...fileDropReasons] },
+  }),
+  fileBytes: metrics.gauge({ name: 'capture_file_bytes', help: "Bytes of the hosts' capture files" }),
   hosts: metrics.gauge({ name: 'capture_hosts', help: 'Hosts that are monitored' }),
 })
 

@@ -26,10 +26,12 @@ constexpr uint32_t bit_decided = 1;
 
 }  // namespace
 
-Capture::Capture(bool keep_unmonitored)
+Capture::Capture(bool keep_unmonitored, uint32_t snap_length)
     : keep_unmonitored_(keep_unmonitored),
       expire_at_size_(min_flows_before_expiry),
-      ticked_us_(-std::numeric_limits<double>::infinity()) {}
+      ticked_us_(-std::numeric_limits<double>::infinity()) {
+  if (snap_length > 0) host_frames_.emplace(snap_length);
+}
 
 void Capture::set_hosts(HostTable hosts) {
   hosts_ = std::move(hosts);
@@ -110,6 +112,11 @@ void Capture::count_group(const FrameBlock& block, size_t first, size_t size) {
       count(released_[released], FlowKey(released_[released]), nullptr, 0);
     size_t fate = static_cast<size_t>(decoded.reason);
     if (decoded.reason == Reason::ok && !count(decoded.packet, decoded.key, &block, first + i)) fate = not_monitored;
+    if (decoded.reason == Reason::fragment_held && host_frames_) {
+      const Packet& held = decoded.packet;
+      keep_frame(block, first + i, hosts_.host_of(held.source, held.time_us),
+                 hosts_.host_of(held.destination, held.time_us));
+    }
     if (decoded.reason == Reason::unsupported_link_type) unsupported_link_types_.set(block.link_type[first + i]);
     frames_[fate]++;
   }
@@ -122,6 +129,7 @@ bool Capture::count(const Packet& packet, const FlowKey& key, const FrameBlock* 
   if (flow.low_route.batch < 0 && flow.high_route.batch < 0) return false;
   const BatchRow low = append(flow.low_route, flow, true, packet, !key.from_low);
   const BatchRow high = append(flow.high_route, flow, false, packet, key.from_low);
+  if (block != nullptr && host_frames_) keep_frame(*block, frame, low.host, high.host);
   if (block != nullptr && !flow.names.decided) look_for_name(packet, number, key.from_low, *block, frame, low, high);
   return true;
 }
@@ -139,6 +147,18 @@ BatchRow Capture::append(Route& route, const Flow& flow, bool is_low, const Pack
   const uint32_t row = builder.packets();
   builder.add_packet(route.index, packet, from_remote);
   return {batch.host, batch.generation, row};
+}
+
+void Capture::keep_frame(const FrameBlock& block, size_t frame, int32_t low_host, int32_t high_host) {
+  const Slice bytes =
+      block.data.part(static_cast<uint32_t>(block.offset[frame]), static_cast<uint32_t>(block.captured[frame]));
+  const auto keep = [&](int32_t host) {
+    if (host > unmonitored_host)
+      host_frames_->add(host, block.link_type[frame], block.time_us[frame], bytes,
+                        static_cast<uint32_t>(block.wire_length[frame]), answer_.frames);
+  };
+  keep(low_host);
+  if (high_host != low_host) keep(high_host);
 }
 
 void Capture::look_for_name(const Packet& packet, uint32_t number, bool from_low, const FrameBlock& block, size_t frame,
@@ -204,6 +224,7 @@ void Capture::close(HostBatch& batch) {
 
 void Capture::close_all() {
   for (HostBatch& batch : batches_) close(batch);
+  if (host_frames_) host_frames_->flush(answer_.frames);
 }
 
 void Capture::expire() {
@@ -217,6 +238,7 @@ void Capture::expire() {
 
 void Capture::begin_answer() {
   answer_.batches.clear();
+  answer_.frames.clear();
   answer_.candidates.clear();
   answer_.forgotten.clear();
   answer_.ticked = false;

@@ -3,6 +3,7 @@
 #include <array>
 #include <bitset>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "packet/event_clock.hh"
 #include "packet/flow_table.hh"
 #include "packet/frame_decoder.hh"
+#include "packet/host_frames.hh"
 #include "packet/host_table.hh"
 #include "slice.hh"
 
@@ -82,6 +84,8 @@ struct SettledFlow {
 /** What came of some frames. */
 struct Captured {
   std::vector<ClosedBatch> batches;
+  /** Frames of the monitored hosts, where they are kept. */
+  std::vector<FrameChunk> frames;
   std::vector<Candidate> candidates;
   /** Numbers of flows that are gone, of those that were among the candidates; they may be given again from now on. */
   std::vector<uint32_t> forgotten;
@@ -95,8 +99,11 @@ struct Captured {
  */
 class Capture {
  public:
-  /** `keep_unmonitored`: packets that concern no monitored host are reported too, under `unmonitored_host`. */
-  explicit Capture(bool keep_unmonitored);
+  /**
+   * `keep_unmonitored`: packets that concern no monitored host are reported too, under `unmonitored_host`. `snap_length`: the
+   * monitored hosts' frames are kept, so many bytes of each; none where it is 0.
+   */
+  explicit Capture(bool keep_unmonitored, uint32_t snap_length = 0);
 
   /** Routes every flow anew, by what the hosts' addresses are from now on. */
   void set_hosts(HostTable hosts);
@@ -145,6 +152,8 @@ class Capture {
   /** Counts a packet into the batches of its hosts; whether there are any. `block` is null for one that carries no names. */
   bool count(const Packet& packet, const FlowKey& key, const FrameBlock* block, size_t frame);
   BatchRow append(Route& route, const Flow& flow, bool is_low, const Packet& packet, bool from_remote);
+  /** Keeps the frame for each of the hosts. */
+  void keep_frame(const FrameBlock& block, size_t frame, int32_t low_host, int32_t high_host);
   void look_for_name(const Packet& packet, uint32_t number, bool from_low, const FrameBlock& block, size_t frame,
                      const BatchRow& low, const BatchRow& high);
   void route(Flow& flow, double time_us);
@@ -158,6 +167,7 @@ class Capture {
   static constexpr size_t group_size = 16;
 
   const bool keep_unmonitored_;
+  std::optional<HostFrames> host_frames_;
   HostTable hosts_;
   EventClock clock_;
   FrameDecoder decoder_;

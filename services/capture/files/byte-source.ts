@@ -1,12 +1,13 @@
 import { type FileHandle, open } from 'node:fs/promises'
-import { createGunzip, type Gunzip } from 'node:zlib'
+import type { Transform } from 'node:stream'
+import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { InputError } from '../../shared/errors.ts'
 
 /** Bytes of a capture from wherever they come. */
 export interface ByteSource {
   /** The next bytes, valid until the next call; null at the end. Never empty. */
   read: () => Promise<Uint8Array | null>
-  /** Why the bytes ended early (`corrupt-gzip`, `truncated-gzip`, `read-error`); null if they did not. */
+  /** Why the bytes ended early (`corrupt-gzip`, `truncated-gzip`, the same of zstd, `read-error`); null if they did not. */
   damage: () => string | null
   /** Bytes taken from the file or pipe itself, compressed if it is. */
   bytesRead: () => number
@@ -15,7 +16,7 @@ export interface ByteSource {
 
 const CHUNK_BYTES = 1 << 20
 
-/** Opens a file or, for `-`, standard input; a gzip stream is recognised and inflated as it is read. */
+/** Opens a file or, for `-`, standard input; a gzip or zstd stream is recognised and inflated as it is read. */
 export async function openBytes(path: string): Promise<ByteSource> {
   const raw = path === '-' ? new StreamBytes(process.stdin) : new FileBytes(await openFile(path))
   try {
@@ -24,7 +25,8 @@ export async function openBytes(path: string): Promise<ByteSource> {
       throw new InputError('PROCLABEL_CAPTURE_UNREADABLE', `${nameOf(path)} cannot be read`)
     if (head === null) throw new InputError('PROCLABEL_CAPTURE_EMPTY', `${nameOf(path)} is empty`)
     const source = new WithHead(head, raw)
-    return head[0] === 0x1f && head[1] === 0x8b ? new GunzipBytes(source) : source
+    const format = compressed.find(({ magic }) => magic.every((byte, i) => head[i] === byte))
+    return format ? new InflatedBytes(source, format) : source
   } catch (error) {
     await raw.close()
     throw error
@@ -156,12 +158,19 @@ class WithHead implements ByteSource {
  * expands at most a thousandfold, which bounds the memory. The trailer is a piece of its own: a wrong checksum in it
  * costs nothing.
  */
-const GZIP_PIECE_BYTES = 4 << 10
-const GZIP_TRAILER_BYTES = 8
+const PIECE_BYTES = 4 << 10
+const TRAILER_BYTES = 8
+const options = { chunkSize: 256 << 10 }
 
-class GunzipBytes implements ByteSource {
+/** RFC 1952, and RFC 8878 without its skippable frames. */
+const compressed = [
+  { name: 'gzip', magic: [0x1f, 0x8b], create: (): Transform => createGunzip(options) },
+  { name: 'zstd', magic: [0x28, 0xb5, 0x2f, 0xfd], create: (): Transform => createZstdDecompress(options) },
+]
+
+class InflatedBytes implements ByteSource {
   private readonly source: ByteSource
-  private readonly gunzip: Gunzip = createGunzip({ chunkSize: 256 << 10 })
+  private readonly inflater: Transform
   private readonly inflated: Uint8Array[] = []
   private pending: Uint8Array = new Uint8Array(0)
   private ended = false
@@ -169,12 +178,13 @@ class GunzipBytes implements ByteSource {
   /** Ends the wait for zlib. An error must do so too: zlib never calls back for the write in which it occurred. */
   private proceed: () => void = () => {}
 
-  constructor(source: ByteSource) {
+  constructor(source: ByteSource, { name, create }: (typeof compressed)[number]) {
     this.source = source
-    this.gunzip.on('data', (chunk: Uint8Array) => this.inflated.push(chunk))
-    this.gunzip.on('end', () => this.proceed())
-    this.gunzip.on('error', (error: NodeJS.ErrnoException) => {
-      this.broken = error.code === 'Z_BUF_ERROR' ? 'truncated-gzip' : 'corrupt-gzip'
+    this.inflater = create()
+    this.inflater.on('data', (chunk: Uint8Array) => this.inflated.push(chunk))
+    this.inflater.on('end', () => this.proceed())
+    this.inflater.on('error', (error: NodeJS.ErrnoException) => {
+      this.broken = `${error.code === 'Z_BUF_ERROR' ? 'truncated' : 'corrupt'}-${name}`
       this.proceed()
     })
   }
@@ -194,13 +204,13 @@ class GunzipBytes implements ByteSource {
       this.ended = next === null
       this.pending = next ?? this.pending
     }
-    const beforeTrailer = this.pending.length - GZIP_TRAILER_BYTES
-    const piece = this.pending.subarray(0, beforeTrailer > 0 ? Math.min(beforeTrailer, GZIP_PIECE_BYTES) : undefined)
+    const beforeTrailer = this.pending.length - TRAILER_BYTES
+    const piece = this.pending.subarray(0, beforeTrailer > 0 ? Math.min(beforeTrailer, PIECE_BYTES) : undefined)
     this.pending = this.pending.subarray(piece.length)
     await new Promise<void>(resolve => {
       this.proceed = resolve
-      if (this.ended) this.gunzip.end()
-      else this.gunzip.write(piece, () => resolve())
+      if (this.ended) this.inflater.end()
+      else this.inflater.write(piece, () => resolve())
     })
   }
 
@@ -213,7 +223,7 @@ class GunzipBytes implements ByteSource {
   }
 
   async close(): Promise<void> {
-    this.gunzip.destroy()
+    this.inflater.destroy()
     await this.source.close()
   }
 }

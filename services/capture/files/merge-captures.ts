@@ -11,12 +11,12 @@ interface Reader {
   at: number
 }
 
-/** The capture files that the paths name: a folder stands for the files in it. */
+/** The capture files that the paths name: a folder stands for the files in it and its folders. */
 export async function captureFiles(paths: readonly string[]): Promise<string[]> {
   const files = paths.map(async path => {
     if (path === '-' || !(await stat(path).catch(() => null))?.isDirectory()) return [path]
-    const names = await readdir(path)
-    return names.filter(name => /\.(pcap|pcapng|cap)(\.gz)?$/.test(name)).map(name => join(path, name))
+    const names = await readdir(path, { recursive: true })
+    return names.filter(name => /\.(pcap|pcapng|cap)(\.gz|\.zst)?$/.test(name)).map(name => join(path, name))
   })
   return (await Promise.all(files)).flat()
 }
