@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander'
 import { type Codecs, codecs } from '#schemas'
 import type { Bus } from '#shared/bus/bus.ts'
 import { KafkaBus } from '#shared/bus/kafka.ts'
+import { InputError } from '#shared/errors.ts'
 import { Health, serveHealth } from '#shared/health.ts'
 import { runUntilStopped } from '#shared/lifecycle.ts'
 import { createLog, kafkaLog, type Log, type LogLevel, logLevels } from '#shared/log.ts'
@@ -75,6 +76,18 @@ export const serviceOptions = (command: Command): Command =>
     'where to serve /metrics, /healthz and /readyz',
     listenAddress,
   )
+
+/** For a command that may have its input from files instead: `needsBrokers` then asks for them where they are needed. */
+export function withoutBrokers(command: Command): Command {
+  command.options.find(option => option.name() === 'brokers')!.makeOptionMandatory(false)
+  return command
+}
+
+/** Throws InputError for flags without brokers. */
+export function needsBrokers<F extends ServiceFlags>(flags: F): F {
+  if (flags.brokers) return flags
+  throw new InputError('PROCLABEL_CONFIG', 'give files, or --brokers to read from Kafka')
+}
 
 /** Runs a service over Kafka until it is told to stop; ends the process. */
 export async function runService(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -80,13 +80,18 @@ test('tail hands on what its filter lets through, until it is told to stop', asy
   assert.deepEqual(await exited, [0, null])
 })
 
-test('an exporter that is killed and started again writes every session', async () => {
+test('an exporter that is killed and started again writes every session once', async () => {
   const start = () =>
-    spawn(process.execPath, [command, 'export', ...where, '--out', folder], { stdio: ['ignore', 'ignore', 'inherit'] })
-  const sessions = () =>
-    readdirSync(folder).flatMap(name => readFileSync(join(folder, name), 'utf8').split('\n').slice(0, -1))
+    spawn(process.execPath, [command, 'export', ...where, '--out', folder, '--format', 'jsonl', '--every', '1'], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
+  const linesOf = (pattern: string) =>
+    globSync(pattern, { cwd: folder }).flatMap(name =>
+      readFileSync(join(folder, name), 'utf8').split('\n').slice(0, -1),
+    )
+  const sessions = () => linesOf('day=*/**/*.jsonl')
   const first = start()
-  while (sessions().length === 0) await sleep(5)
+  while (sessions().length + linesOf('.journal/*').length === 0) await sleep(5)
   first.kill('SIGKILL')
   await once(first, 'exit')
   const second = start()
@@ -97,6 +102,7 @@ test('an exporter that is killed and started again writes every session', async 
   second.kill('SIGTERM')
   assert.deepEqual(await exited, [0, null])
   assert.equal(ids().size, count)
+  assert.equal(sessions().length, count)
 })
 
 test('tail begins with what is published next', async () => {

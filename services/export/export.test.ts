@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { codecs, type LabeledSession } from '#schemas'
+import { codecs } from '#schemas'
 import { InProcessBus } from '#shared/bus/in-process.ts'
 import { Health } from '#shared/health.ts'
 import { createLog } from '#shared/log.ts'
 import { noMetrics } from '#shared/metrics.ts'
 import { recordOf, sessionOf } from '#shared/session-fixture.ts'
-import { JsonLinesFolder } from './json-lines-folder.ts'
+import { optionsOf, rowsIn } from './dataset-fixture.ts'
 import { runExportService } from './main.ts'
 
 function temporary(t: TestContext): string {
@@ -19,22 +19,19 @@ function temporary(t: TestContext): string {
   return folder
 }
 
-function start(bus: InProcessBus, folder: string) {
+function start(bus: InProcessBus, folder: string, everyMs = 60_000) {
   const stop = new AbortController()
   const running = runExportService({
-    ...{ bus, codecs, prepare: () => undefined, folder, maxFileBytes: 1 << 20, group: 'export', partitions: 1 },
+    ...{ bus, codecs, prepare: () => undefined, dataset: optionsOf(folder), everyMs, group: 'export', partitions: 1 },
     ...{ log: createLog('export', 'silent'), metrics: noMetrics, health: new Health(), signal: stop.signal },
+    disguise: session => session,
   })
   return { running, stop }
 }
 
-const linesIn = (folder: string) =>
-  readdirSync(folder)
-    .sort()
-    .map(name => readFileSync(join(folder, name), 'utf8').trimEnd().split('\n'))
 const idOf = (number: number) => String(number).padStart(32, '0')
 
-test('every session becomes a line with all its fields; what is none becomes a dead letter', async t => {
+test('every session becomes a row with all its fields; what is none becomes a dead letter', async t => {
   const folder = join(temporary(t), 'made')
   const bus = new InProcessBus()
   const letters = bus.subscribe(['dead-letters'], 'test', AbortSignal.timeout(5000))
@@ -57,11 +54,11 @@ test('every session becomes a line with all its fields; what is none becomes a d
   }
   await bus.drained()
   stop.abort()
-  assert.deepEqual(await running, { sessions: 3, damaged: 1 })
-  const [lines] = linesIn(folder)
+  assert.deepEqual(await running, { records: 3, damaged: 1 })
+  const finer = { site: null, application: null, finer_label: 'curl' }
   assert.deepEqual(
-    lines!.map(line => JSON.parse(line)),
-    sessions.map(session => JSON.parse(JSON.stringify(session))),
+    rowsIn(folder),
+    sessions.map(session => JSON.parse(JSON.stringify({ ...session, ...finer }))),
   )
 })
 
@@ -70,37 +67,45 @@ test('what could not be written is not committed, and comes again to the next ex
   const bus = new InProcessBus()
   writeFileSync(join(folder, 'file'), '')
   const { running } = start(bus, join(folder, 'file', 'below-a-file'))
+  running.catch(() => {})
   await bus.publish('labeled-sessions', [recordOf(sessionOf({ session_id: idOf(1) }))])
-  await assert.rejects(running, { code: 'PROCLABEL_OUTPUT', message: /cannot write to .*below-a-file/ })
+  await assert.rejects(running, { code: 'PROCLABEL_OUTPUT', message: /cannot write .*below-a-file/ })
   const second = start(bus, join(folder, 'out'))
   await bus.drained()
   second.stop.abort()
-  assert.equal((await second.running).sessions, 1)
-  assert.equal((JSON.parse(linesIn(join(folder, 'out'))[0]![0]!) as LabeledSession).session_id, idOf(1))
+  assert.equal((await second.running).records, 1)
+  assert.equal(rowsIn(join(folder, 'out'))[0]!.session_id, idOf(1))
 })
 
-test('a new file when one has its size, and each hour', async t => {
+test('tables are brought up to date while it runs, and an exporter that was killed finds its journal', async t => {
   const folder = temporary(t)
-  let nowMs = Date.UTC(2026, 10, 23, 17, 59)
-  const out = new JsonLinesFolder({ folder, maxFileBytes: 20, now: () => nowMs })
-  await out.append([{ a: 1 }, { a: 2 }])
-  await out.append([{ a: 3 }])
-  await out.append([{ a: 4 }])
-  nowMs += 60_000
-  await out.append([{ a: 5 }])
-  await out.append([])
-  await out.close()
-  assert.deepEqual(linesIn(folder), [['{"a":1}', '{"a":2}', '{"a":3}'], ['{"a":4}'], ['{"a":5}']])
-  const names = readdirSync(folder).sort()
-  assert.deepEqual(
-    names.map(name => name.replace(/-[0-9a-f]{8}-/, '-RUN-')),
-    ['20261123T17-RUN-0', '20261123T17-RUN-1', '20261123T18-RUN-2'].map(name => `labeled-sessions-${name}.jsonl`),
-  )
+  const bus = new InProcessBus()
+  const first = start(bus, folder, 20)
+  await bus.publish('labeled-sessions', [recordOf(sessionOf({ session_id: idOf(1), bytes_in: 1 }))])
+  while (rowsIn(folder).length === 0) await sleep(5)
+  first.stop.abort()
+  await first.running
+  // As a killed one leaves it: a session, and half of the next.
+  const line = JSON.stringify(sessionOf({ session_id: idOf(2) }))
+  writeFileSync(join(folder, '.journal', '0001.journal'), `${line}\n${line.slice(0, 50)}`)
+  const second = start(bus, folder)
+  await bus.publish('labeled-sessions', [recordOf(sessionOf({ session_id: idOf(1), revision: 1, bytes_in: 2 }))])
+  await bus.drained()
+  second.stop.abort()
+  await second.running
+  const found = rowsIn(folder).map(({ session_id, revision, bytes_in }) => [session_id, revision, bytes_in])
+  assert.deepEqual(found.sort(), [
+    [idOf(1), 1, 2],
+    [idOf(2), 0, 40],
+  ])
 })
 
-test('stopping while nothing comes ends at once', async t => {
-  const { running, stop } = start(new InProcessBus(), temporary(t))
+test('two exporters cannot have one folder', async t => {
+  const folder = temporary(t)
+  const first = start(new InProcessBus(), folder)
   await sleep(20)
-  stop.abort()
-  assert.deepEqual(await running, { sessions: 0, damaged: 0 })
+  await assert.rejects(start(new InProcessBus(), folder).running, /is used by another process/)
+  first.stop.abort()
+  assert.deepEqual(await first.running, { records: 0, damaged: 0 })
+  assert.equal(JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')).sessions, 0)
 })

@@ -1,5 +1,5 @@
 import { type Codecs, DecodeError, type LabeledSession } from '#schemas'
-import type { BeginAt, Bus, ConsumedRecord } from '#shared/bus/bus.ts'
+import type { BeginAt, Bus, ConsumedRecord, Subscription } from '#shared/bus/bus.ts'
 
 export const sessionsTopic = 'labeled-sessions'
 
@@ -20,10 +20,20 @@ export interface SessionBatch {
   commit: () => Promise<void>
 }
 
-/** Labeled sessions as they are published, until `signal` aborts. What was not committed comes again to the group. */
-export async function* readSessions(options: SessionReaderOptions): AsyncGenerator<SessionBatch> {
-  const { bus, group, codecs, prepare, onDamaged, signal, beginAt = 'earliest' } = options
-  for await (const { records, commit } of bus.subscribe([sessionsTopic], group, signal, {}, beginAt)) {
+/**
+ * Labeled sessions as they are published, until `signal` aborts. The group exists from this call on; what was not committed
+ * comes again to it.
+ */
+export function readSessions(options: SessionReaderOptions): AsyncGenerator<SessionBatch> {
+  const { bus, group, signal, beginAt = 'earliest' } = options
+  return decoded(bus.subscribe([sessionsTopic], group, signal, {}, beginAt), options)
+}
+
+async function* decoded(
+  subscription: Subscription,
+  { codecs, prepare, onDamaged }: SessionReaderOptions,
+): AsyncGenerator<SessionBatch> {
+  for await (const { records, commit } of subscription) {
     await prepare(records)
     const sessions: SessionBatch['sessions'] = []
     for (const record of records) {
