@@ -6,6 +6,7 @@
         "src/binding.cc",
         "src/packet/batch_builder.cc",
         "src/packet/capture.cc",
+        "src/packet/duplicates.cc",
         "src/packet/ethernet.cc",
         "src/packet/flow_table.cc",
         "src/packet/fragments.cc",

@@ -17,9 +17,10 @@ export interface NativeAddon {
   openPacketSource: (device: string, filter: string, ringBytes: number) => NativePacketSource
   /**
    * `keepUnmonitored`: packets that concern no monitored host are reported too, as host 0. `snapLength`: frames of the
-   * monitored hosts are handed out, so many bytes of each at most; none where it is 0.
+   * monitored hosts are handed out, so many bytes of each at most; none where it is 0. `duplicateWindowUs`: how long after a
+   * packet the same one is a copy of it and is not counted; negative: no packet is.
    */
-  openCapture: (keepUnmonitored: boolean, snapLength: number) => NativeCapture
+  openCapture: (keepUnmonitored: boolean, snapLength: number, duplicateWindowUs: number) => NativeCapture
 }
 
 /** One reader of the socket table; not to be shared between threads. */

@@ -384,7 +384,7 @@ class Capture : public Napi::ObjectWrap<Capture> {
   }
 
   explicit Capture(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<Capture>(info), capture_(info[0].As<Napi::Boolean>(), info[1].As<Napi::Number>().Uint32Value()) {}
+      : Napi::ObjectWrap<Capture>(info), capture_({info[0].As<Napi::Boolean>(), info[1].As<Napi::Number>(), info[2].As<Napi::Number>()}) {}
 
  private:
   void set_hosts(const Napi::CallbackInfo& info) {
@@ -465,7 +465,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
               }, "openPacketSource"));
   const auto capture = std::make_shared<Napi::FunctionReference>(Napi::Persistent(Capture::define(env)));
   exports.Set("openCapture", Napi::Function::New(env, [capture](const Napi::CallbackInfo& info) {
-                return capture->New({info[0], info[1]});
+                return capture->New({info[0], info[1], info[2]});
               }, "openCapture"));
   return exports;
 }

@@ -7,6 +7,7 @@ import { EventClock } from '#core/event-clock.ts'
 import { entryWords, ownWords } from '#core/five-tuple-table.ts'
 import type { HostDirectory } from '#core/host-directory.ts'
 import { type DnsAnswer, directionBits, type FlowName, type PacketBatch, PacketBatchBuilder } from '#schemas'
+import { Duplicates } from './duplicates.ts'
 import { FlowTable } from './flow-table.ts'
 import { type FrameChunk, HostFrames } from './host-frames.ts'
 import type { FrameBlock } from './packet-source.ts'
@@ -53,13 +54,18 @@ export interface CaptureOptions {
   keepUnmonitored: boolean
   /** The monitored hosts' frames are kept, so many bytes of each at most; null keeps none. */
   snapLength?: number | null
+  /**
+   * How long after a packet the same one is a copy of it, microseconds: a mirror of both directions delivers some twice. Copies
+   * are not counted into batches. Null takes every packet for one of its own.
+   */
+  duplicateWindowUs?: number | null
 }
 
 /** Frames in, per-host packet batches out. What comes out does not depend on which implementation it is. */
 export interface PacketCapture {
   /** Capture time so far, microseconds since the epoch; null before the first packet. */
   readonly nowUs: number | null
-  /** Frames by what became of them: `ok`, `not-monitored`, or the decoder's reason; each frame is in exactly one. */
+  /** Frames by what became of them: `ok`, `not-monitored`, `duplicate`, or the decoder's reason; each frame is in exactly one. */
   readonly frames: Readonly<Record<string, number>>
   /** LINKTYPE_ values of the frames that were `unsupported-link-type`. */
   readonly unsupportedLinkTypes: ReadonlySet<number>
@@ -86,6 +92,7 @@ export class Capture implements PacketCapture {
   readonly #batches: HostBatch[] = []
   readonly #batchOfHost = new Map<string, number>()
   readonly #hostFrames: HostFrames | null
+  readonly #duplicates: Duplicates | null
   #ready: PacketBatch[] = []
   #ok = 0
   /** Of the packet that was counted last. */
@@ -98,6 +105,8 @@ export class Capture implements PacketCapture {
   constructor(options: CaptureOptions) {
     this.#options = options
     this.#routedBy = options.hosts?.version ?? 0
+    const { duplicateWindowUs = null } = options
+    this.#duplicates = duplicateWindowUs === null ? null : new Duplicates(duplicateWindowUs)
     this.#hostFrames = options.snapLength ? new HostFrames(options.snapLength) : null
   }
 
@@ -143,13 +152,21 @@ export class Capture implements PacketCapture {
     const start = block.offset[i]!
     const end = start + block.captured[i]!
     const reason = this.#decoder.decode(block.data, start, end, block.linkType[i]!, packet)
-    const fate = reason === 'ok' ? this.#add(packet, block.data) : reason
+    const fate =
+      reason !== 'ok' ? reason : this.#isRepeated(block.data, end) ? 'duplicate' : this.#add(packet, block.data)
     if (this.#hostFrames !== null) this.#keepFrame(this.#hostFrames, fate, block, i)
     if (fate === 'ok') this.#ok++
     else {
       this.frames[fate] = (this.frames[fate] ?? 0) + 1
       if (fate === 'unsupported-link-type') this.unsupportedLinkTypes.add(block.linkType[i]!)
     }
+  }
+
+  /** Whether the packet at hand, whose frame ends at `end`, is a copy of one before. */
+  #isRepeated(data: Uint8Array, end: number): boolean {
+    if (this.#duplicates === null) return false
+    const { ipOffset, ipLength, timeUs } = this.#packet
+    return this.#duplicates.isRepeated(data, ipOffset, Math.min(end, ipOffset + ipLength), timeUs)
   }
 
   #closeAll(): void {

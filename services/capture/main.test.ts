@@ -276,7 +276,10 @@ test('packets that are dropped ride in the next batch of their host, and leave a
   )
   const afterGap = batches.filter(({ seq }, i) => i > 0 && seq !== batches[i - 1]!.seq + 1)
   assert.ok(afterGap.length > 0 && afterGap.every(({ lost }) => lost > 0))
-  assert.match(await metrics.text(), new RegExp(`result="dropped",service="capture"\\} ${dropped}`))
+  assert.match(
+    await metrics.text(),
+    new RegExp(`proclabel_capture_records_dropped_total\\{service="capture"\\} ${dropped}\n`),
+  )
 })
 
 test('what the source loses is told by the first batch after it, of every host', async t => {
@@ -295,6 +298,59 @@ test('what the source loses is told by the first batch after it, of every host',
     assert.deepEqual([packetsOf(batches.slice(0, telling)), packetsOf(batches.slice(telling))], [2, 2])
     assert.deepEqual([batches[telling]!.lost, batches.slice(telling + 1).every(batch => batch.lost === 0)], [7, true])
   }
+})
+
+test('every packet is in exactly one count, and every accepted one in a batch and in its host’s file', async t => {
+  const malformed = { ms: 3, data: packet(3, desk, web).data.subarray(0, 20) }
+  const notIp = { ms: 4, data: Uint8Array.of(...new Uint8Array(12), 8, 6, 0, 1) }
+  const blocks = Array.from({ length: 40 }, (_, i) => {
+    const ms = i * 1000
+    const sent = [desk, laptop, '10.9.9.9'].map((from, k) => packet(ms + k, from, `10.1.${i}.${k}`))
+    return block(...sent, sent[0]!, sent[1]!, malformed, notIp)
+  })
+  const packets = new ListedSource(blocks, 30)
+  packets.loses = { packets: 11, before: blocks[20]! }
+  const folder = mkdtempSync(join(tmpdir(), 'proclabel-files-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const { bus, metrics, run } = createService(t, packets, {
+    clockUs: () => null,
+    maxQueueBytes: 6000,
+    spool: { folder: join(import.meta.filename, 'none'), maxBytes: 1024 * 1024 },
+    duplicateWindowUs: 10_000,
+    files: { folder, compression: 'none', snapLength: 100, maxBytes: 1e9, maxAgeUs: null },
+  })
+  const running = run()
+  await bus.tell(host('desk', desk))
+  await bus.tell(host('laptop', laptop))
+  bus.isAway = true
+  while (packets.statistics().read < 30 * 7) await sleep(10)
+  bus.isAway = false
+  const { dropped, files } = await running
+  const text = await metrics.text()
+  const metric = (name: string): Record<string, number> =>
+    Object.fromEntries(
+      Array.from(text.matchAll(new RegExp(`^proclabel_${name}\\{(.*)\\} (\\d+)$`, 'gm')), ([, labels, value]) => [
+        /(?:result|reason)="([^"]*)"/.exec(labels!)?.[1] ?? '',
+        Number(value),
+      ]),
+    )
+  const results = metric('capture_packets_total')
+  assert.deepEqual(results, {
+    accepted: 80,
+    filtered: 40,
+    duplicate: 80,
+    malformed: 80,
+    'kernel-dropped': 11,
+    'queue-dropped': 0,
+  })
+  const sum = (counts: Record<string, number>) => Object.values(counts).reduce((a, b) => a + b, 0)
+  assert.equal(sum(results), 40 * 7 + 11)
+  assert.equal(sum(metric('parse_errors_total')), 80)
+  assert.ok(dropped > 0)
+  assert.equal(metric('capture_records_dropped_total')[''], dropped)
+  assert.equal(packetsOf(bus.batches) + dropped, results.accepted)
+  assert.deepEqual(metric('capture_file_packets_total'), { written: 80, 'queue-full': 0, quota: 0, 'disk-error': 0 })
+  assert.equal(files!.written, 80)
 })
 
 test('a paced source takes the time that the capture took, and tells capture time', async () => {

@@ -41,6 +41,8 @@ export interface CaptureServiceOptions {
   hostsWaitMs: number
   /** Ends the run. */
   signal: AbortSignal
+  /** As in CaptureOptions. */
+  duplicateWindowUs?: number | null
   /** Where each host's frames are kept, so many bytes of each; null keeps none. */
   files?: (Omit<HostFilesOptions, 'log'> & { snapLength: number }) | null
   /** Those of the registry's schema ids; of the checked-in schemas when not given. */
@@ -73,7 +75,7 @@ const graceMs = 5000
  * dropped and the next one of their host says how many packets that were. Closes the source in any case.
  */
 export async function runCaptureService(options: CaptureServiceOptions): Promise<CaptureResult> {
-  const { bus, packets, sensorId, clockUs, log, signal, codecs = checkedInCodecs } = options
+  const { bus, packets, sensorId, clockUs, log, signal, codecs = checkedInCodecs, duplicateWindowUs = null } = options
   const runId = randomUUID()
   const directory = new HostDirectory()
   const memory = Number.isFinite(options.hostsWaitMs)
@@ -104,7 +106,14 @@ export async function runCaptureService(options: CaptureServiceOptions): Promise
   })
   const following = follower.run()
   const snapLength = options.files?.snapLength ?? null
-  const capture = createCapture({ sensorId, runId, hosts: directory, keepUnmonitored: false, snapLength })
+  const capture = createCapture({
+    sensorId,
+    runId,
+    hosts: directory,
+    keepUnmonitored: false,
+    snapLength,
+    duplicateWindowUs,
+  })
   const sender = new PacketSender({ outgoing, codec: codecs.packets, sensorId, runId, directory })
   const measure = createMeasure(options.metrics, options.sourceName)
   /** Hosts that the capture knows: it ticks for them itself. */

@@ -1,6 +1,6 @@
 import type { Reason } from '#core/decode/reason.ts'
 import type { Metrics } from '#shared/metrics.ts'
-import { captureMetrics } from '#shared/service-metrics.ts'
+import { captureMetrics, type packetResults } from '#shared/service-metrics.ts'
 import type { PacketCapture } from './capture.ts'
 import type { HostFilesStatistics } from './host-files/host-files.ts'
 import type { PacketSource } from './packet-source.ts'
@@ -30,7 +30,7 @@ export interface Measured {
   hosts: number
   /** Host records that their host did not sign. */
   hostsRefused: number
-  /** Packets in batches that were dropped. */
+  /** Packets in batches that were dropped, once for each host. */
   dropped: number
   /** Null where none are written. */
   files: HostFilesStatistics | null
@@ -48,15 +48,22 @@ export function createMeasure(metrics: Metrics, sourceName: string): (now: Measu
   }
   return ({ packets, capture, hosts, hostsRefused, dropped, files }) => {
     const { frames } = capture
-    const result = (name: string, total: number) =>
+    const result = (name: (typeof packetResults)[number], total: number) =>
       to.packets.add(growth(`result ${name}`, total), { interface: sourceName, result: name })
     result('accepted', frames.ok ?? 0)
     result('filtered', frames['not-monitored'] ?? 0)
-    result('truncated', frames['truncated-header'] ?? 0)
-    result('dropped', lostOf(packets) + dropped)
+    result('duplicate', frames.duplicate ?? 0)
+    result(
+      'malformed',
+      undecoded.reduce((sum, reason) => sum + (frames[reason] ?? 0), 0),
+    )
+    const { bytesRead, dropped: droppedByKernel, skipped } = packets.statistics()
+    result('kernel-dropped', droppedByKernel ?? 0)
+    result('queue-dropped', skipped['queue-full'] ?? 0)
+    to.recordsDropped.add(growth('records', dropped))
     for (const reason of undecoded) to.parseErrors.add(growth(reason, frames[reason] ?? 0), { reason })
-    to.bytes.add(growth('bytes', packets.statistics().bytesRead))
-    to.ringDrops.add(growth('ring', packets.statistics().dropped ?? 0))
+    to.bytes.add(growth('bytes', bytesRead))
+    to.ringDrops.add(growth('ring', droppedByKernel ?? 0))
     if (files) {
       for (const [result, total] of Object.entries({ written: files.written, ...files.dropped }))
         to.filePackets.add(growth(`file ${result}`, total), { result })

@@ -22,9 +22,16 @@ export class Twins {
   readonly #portable: Capture
   readonly #native: NativeCapture
 
-  constructor(monitored: Monitored) {
+  constructor(monitored: Monitored, duplicateWindowUs: number | null = null) {
     const open = <T>(create: (options: ConstructorParameters<typeof Capture>[0]) => T, hosts: HostDirectory | null) =>
-      create({ sensorId: 'sensor', runId: 'run', hosts, keepUnmonitored: monitored === 'hosts', snapLength: 96 })
+      create({
+        sensorId: 'sensor',
+        runId: 'run',
+        hosts,
+        keepUnmonitored: monitored === 'hosts',
+        snapLength: 96,
+        duplicateWindowUs,
+      })
     this.#directories = monitored === 'bare' ? [null, null] : [new HostDirectory(), new HostDirectory()]
     this.#portable = open(options => new Capture(options), this.#directories[0]!)
     this.#native = open(options => new NativeCapture(loadNative(), options), this.#directories[1]!)
@@ -62,7 +69,8 @@ const framesByHost = (chunks: readonly FrameChunk[]) => Map.groupBy(chunks, ({ h
  * file's reader throws.
  */
 export async function compareCaptures(path: string, monitored: Monitored, frames: number): Promise<void> {
-  const twins = new Twins(monitored)
+  // Hosts alone are monitored on a mirror port, where packets come twice.
+  const twins = new Twins(monitored, monitored === 'hosts-only' ? 10_000 : null)
   const hosts = monitored === 'bare' ? [] : hostsOf(await addressesIn(path))
   const source = await openCapture(path)
   try {

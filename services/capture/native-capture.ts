@@ -20,6 +20,7 @@ const frameFates = [
   'fragment-held',
   'tunnel-fragment',
   'not-monitored',
+  'duplicate',
 ] as const
 
 /** In the order of TunnelKind in native/src/packet/packet.hh, whose first is none. */
@@ -64,7 +65,11 @@ export class NativeCapture implements PacketCapture {
 
   constructor(addon: NativeAddon, options: CaptureOptions) {
     this.#options = options
-    this.#native = addon.openCapture(options.hosts === null || options.keepUnmonitored, options.snapLength ?? 0)
+    this.#native = addon.openCapture(
+      options.hosts === null || options.keepUnmonitored,
+      options.snapLength ?? 0,
+      options.duplicateWindowUs ?? -1,
+    )
   }
 
   get nowUs(): number | null {

@@ -7,11 +7,12 @@ import { compressions, type HostFilesOptions } from '../capture/host-files/host-
 import { type CaptureServiceOptions, runCaptureService } from '../capture/main.ts'
 import { openInterface } from '../capture/open-interface.ts'
 import { PacedSource } from '../capture/paced-source.ts'
+import { type DuplicateFlags, duplicateOption, duplicateWindowUs } from './duplicate-option.ts'
 import { type HostKeysFlags, hostKeysOption, openHostKeys } from './host-keys-option.ts'
 import { mebibyte, type ProducerFlags, producerOptions, runService, withSpool } from './run-service.ts'
 import { wholeNumber } from './whole-number.ts'
 
-interface CaptureFlags extends ProducerFlags, HostKeysFlags {
+interface CaptureFlags extends ProducerFlags, HostKeysFlags, DuplicateFlags {
   interface?: string
   filter: string
   file?: string
@@ -41,6 +42,7 @@ export const captureCommand = (): Command =>
           "names this capture, one of several on a machine; by default the machine's name",
           hostname(),
         )
+        .addOption(duplicateOption('by default 10 of an interface, none of a file'))
         .option('--files <folder>', 'also writes a pcap file for each monitored host and minute, HOST/TIME.pcap')
         .addOption(
           new Option('--files-compression <format>', 'of finished capture files').choices(compressions).default('none'),
@@ -69,6 +71,7 @@ export const captureCommand = (): Command =>
         sensorId: flags.sensor,
         spool: { folder: flags.spool, maxBytes: flags.spoolSize * mebibyte },
         files: filesOf(flags),
+        duplicateWindowUs: duplicateWindowUs(flags, flags.interface === undefined ? 0 : 10),
       })
       parts.log.info(result, 'summary')
     })

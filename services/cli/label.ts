@@ -6,8 +6,10 @@ import { InputError } from '#shared/errors.ts'
 import { exitCodes } from '#shared/exit-codes.ts'
 import type { WindowsEvidence } from '../agent/windows-log-record.ts'
 import { captureFiles, mergeCaptures } from '../capture/files/merge-captures.ts'
+import { isByHost } from '../capture/host-files/minute-files.ts'
 import { type LabelResult, labelCapture } from '../embedded/label.ts'
 import { openSocketLogs, type SocketLogs } from '../embedded/socket-logs.ts'
+import { type DuplicateFlags, duplicateOption, duplicateWindowUs } from './duplicate-option.ts'
 import { JsonLinesWriter } from './json-lines-writer.ts'
 import { linkTypeText } from './link-type-text.ts'
 import { type MatchFlags, matchConstants, matchOptions } from './match-options.ts'
@@ -18,7 +20,7 @@ import { count } from './text-table.ts'
 /** Clocks may differ by this much before capture and log are said not to overlap. */
 const clockSlackUs = 60_000_000
 
-interface LabelFlags extends MatchFlags {
+interface LabelFlags extends MatchFlags, DuplicateFlags {
   sockets?: string[]
   evidence?: WindowsEvidence
   out: string
@@ -41,6 +43,7 @@ export const labelCommand = (): Command =>
           'security',
         ]),
       )
+      .addOption(duplicateOption('none by default: a file is read as it is'))
       .option('--out <file>', 'where the labeled sessions go, as JSON lines; - for standard output', '-')
       .option('--sensor <id>', 'name of the sensor that captured', hostname())
       .option('--quiet', 'no progress bar and no report, only the line of counts'),
@@ -63,6 +66,7 @@ export const labelCommand = (): Command =>
       logs,
       constants,
       sensorId: flags.sensor,
+      duplicateWindowUs: duplicateWindowUs(flags, 0) ?? (isByHost(files) ? 0 : null),
       sink,
       onProgress: () => progress.update(packets.statistics()),
     })

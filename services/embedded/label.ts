@@ -20,6 +20,8 @@ export interface LabelOptions {
   logs: SocketLogs | null
   constants: MatchConstants
   sensorId: string
+  /** As in CaptureOptions. */
+  duplicateWindowUs?: number | null
   /** Takes each session once, when nothing changes it any more. */
   sink: (session: LabeledSession) => Promise<void> | void
   /** Called after every block of frames. */
@@ -54,6 +56,7 @@ export async function labelCapture(options: LabelOptions): Promise<LabelResult> 
     runId: randomUUID(),
     hosts: directory,
     keepUnmonitored: true,
+    duplicateWindowUs: options.duplicateWindowUs ?? null,
   })
   const publisher = new PacketPublisher(bus, packets, capture)
   const running = matcher.run(stop.signal)

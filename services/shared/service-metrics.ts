@@ -139,13 +139,31 @@ export const fileDropReasons = [
 ] as const
 export type FileDropReason = (typeof fileDropReasons)[number]
 
+/** What became of a packet. */
+export const packetResults = [
+  'accepted',
+  /** It concerns no monitored host. */
+  'filtered',
+  /** A copy of one that was seen just before. */
+  'duplicate',
+  /** It could not be decoded, or waits for the first fragment of its datagram. */
+  'malformed',
+  /** Lost before we had it: in the kernel, or because we did not fetch it in time. */
+  'kernel-dropped',
+  'queue-dropped',
+] as const
+
 export type CaptureMetrics = ReturnType<typeof captureMetrics>
 /** `interfaceName` is the one this process listens on; `reasons` are those of the frame decoder. */
 export const captureMetrics = (metrics: Metrics, interfaceName: string, reasons: readonly string[]) => ({
   packets: metrics.counter({
     name: 'capture_packets_total',
-    help: 'Packets seen on the mirror port',
-    labels: { interface: [interfaceName], result: ['accepted', 'filtered', 'dropped', 'truncated'] },
+    help: 'Packets of the mirror port, each with one result; parse_errors_total has the malformed ones by reason',
+    labels: { interface: [interfaceName], result: packetResults },
+  }),
+  recordsDropped: metrics.counter({
+    name: 'capture_records_dropped_total',
+    help: 'Accepted packets in batches that were given up before they were published, once for each host',
   }),
   bytes: metrics.counter({ name: 'capture_bytes_total', help: 'Bytes of these packets on the wire' }),
   ringDrops: metrics.counter({

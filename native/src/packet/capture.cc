@@ -26,11 +26,12 @@ constexpr uint32_t bit_decided = 1;
 
 }  // namespace
 
-Capture::Capture(bool keep_unmonitored, uint32_t snap_length)
-    : keep_unmonitored_(keep_unmonitored),
+Capture::Capture(const CaptureOptions& options)
+    : keep_unmonitored_(options.keep_unmonitored),
       expire_at_size_(min_flows_before_expiry),
       ticked_us_(-std::numeric_limits<double>::infinity()) {
-  if (snap_length > 0) host_frames_.emplace(snap_length);
+  if (options.snap_length > 0) host_frames_.emplace(options.snap_length);
+  if (options.duplicate_window_us >= 0) duplicates_.emplace(options.duplicate_window_us);
 }
 
 void Capture::set_hosts(HostTable hosts) {
@@ -98,6 +99,9 @@ void Capture::decode_group(const FrameBlock& block, size_t first, size_t count) 
     if (decoded.reason != Reason::ok) continue;
     decoded.key = FlowKey(packet);
     flows_.prefetch_slot(decoded.key);
+    if (!duplicates_) continue;
+    decoded.fingerprint = fingerprint_of(bytes.part(packet.ip_offset, packet.ip_length));
+    duplicates_->prefetch(decoded.fingerprint);
   }
   for (size_t i = 0; i < count; i++)
     if (group_[i].reason == Reason::ok) flows_.prefetch_flow(group_[i].key);
@@ -110,16 +114,20 @@ void Capture::count_group(const FrameBlock& block, size_t first, size_t size) {
     clock_.observe(decoded.packet.time_us);
     for (; released < decoded.released_end; released++)
       count(released_[released], FlowKey(released_[released]), nullptr, 0);
-    size_t fate = static_cast<size_t>(decoded.reason);
-    if (decoded.reason == Reason::ok && !count(decoded.packet, decoded.key, &block, first + i)) fate = not_monitored;
     if (decoded.reason == Reason::fragment_held && host_frames_) {
       const Packet& held = decoded.packet;
       keep_frame(block, first + i, hosts_.host_of(held.source, held.time_us),
                  hosts_.host_of(held.destination, held.time_us));
     }
     if (decoded.reason == Reason::unsupported_link_type) unsupported_link_types_.set(block.link_type[first + i]);
-    frames_[fate]++;
+    frames_[take(decoded, block, first + i)]++;
   }
+}
+
+size_t Capture::take(const Decoded& decoded, const FrameBlock& block, size_t frame) {
+  if (decoded.reason != Reason::ok) return static_cast<size_t>(decoded.reason);
+  if (duplicates_ && duplicates_->is_repeated(decoded.fingerprint, decoded.packet.time_us)) return duplicate;
+  return count(decoded.packet, decoded.key, &block, frame) ? static_cast<size_t>(Reason::ok) : not_monitored;
 }
 
 bool Capture::count(const Packet& packet, const FlowKey& key, const FrameBlock* block, size_t frame) {

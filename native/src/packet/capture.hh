@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "packet/batch_builder.hh"
+#include "packet/duplicates.hh"
 #include "packet/event_clock.hh"
 #include "packet/flow_table.hh"
 #include "packet/frame_decoder.hh"
@@ -25,6 +26,15 @@ struct FrameBlock {
   std::span<const int32_t> wire_length;
   std::span<const double> time_us;
   std::span<const uint16_t> link_type;
+};
+
+struct CaptureOptions {
+  /** Packets that concern no monitored host are reported too, under `unmonitored_host`. */
+  bool keep_unmonitored = false;
+  /** The monitored hosts' frames are kept, so many bytes of each; none where it is 0. */
+  uint32_t snap_length = 0;
+  /** How long after a packet the same one is a copy of it and is not counted, microseconds; negative: no packet is. */
+  double duplicate_window_us = -1;
 };
 
 /** The host number of packets that concern no monitored host; the caller numbers its hosts from 1 on. */
@@ -99,11 +109,7 @@ struct Captured {
  */
 class Capture {
  public:
-  /**
-   * `keep_unmonitored`: packets that concern no monitored host are reported too, under `unmonitored_host`. `snap_length`: the
-   * monitored hosts' frames are kept, so many bytes of each; none where it is 0.
-   */
-  explicit Capture(bool keep_unmonitored, uint32_t snap_length = 0);
+  explicit Capture(const CaptureOptions& options);
 
   /** Routes every flow anew, by what the hosts' addresses are from now on. */
   void set_hosts(HostTable hosts);
@@ -123,9 +129,10 @@ class Capture {
   /** NaN before the first packet. */
   double now_us() const { return clock_.now_us(); }
 
-  /** Frames by what became of them: a place for each Reason, and one more for `ok` ones that nobody monitors. */
+  /** Frames by what became of them: a place for each Reason, one for `ok` ones that nobody monitors, one for copies. */
   static constexpr size_t not_monitored = static_cast<size_t>(Reason::tunnel_fragment) + 1;
-  const std::array<uint64_t, not_monitored + 1>& frames() const { return frames_; }
+  static constexpr size_t duplicate = not_monitored + 1;
+  const std::array<uint64_t, duplicate + 1>& frames() const { return frames_; }
 
   /** LINKTYPE_ values of the frames that were `unsupported_link_type`. */
   const std::bitset<65536>& unsupported_link_types() const { return unsupported_link_types_; }
@@ -143,10 +150,13 @@ class Capture {
     Packet packet;
     Reason reason = Reason::ok;
     FlowKey key{packet};
+    Fingerprint fingerprint;
     /** Where in `released_` the fragments end that come before this packet. */
     size_t released_end = 0;
   };
 
+  /** What became of a decoded frame; counts its packet where it is to be counted. */
+  size_t take(const Decoded& decoded, const FrameBlock& block, size_t frame);
   void decode_group(const FrameBlock& block, size_t first, size_t count);
   void count_group(const FrameBlock& block, size_t first, size_t count);
   /** Counts a packet into the batches of its hosts; whether there are any. `block` is null for one that carries no names. */
@@ -168,6 +178,7 @@ class Capture {
 
   const bool keep_unmonitored_;
   std::optional<HostFrames> host_frames_;
+  std::optional<Duplicates> duplicates_;
   HostTable hosts_;
   EventClock clock_;
   FrameDecoder decoder_;
@@ -179,7 +190,7 @@ class Capture {
   std::vector<HostBatch> batches_;
   /** Place in `batches_` by host number; -1 for none. */
   std::vector<int32_t> batch_of_host_;
-  std::array<uint64_t, not_monitored + 1> frames_{};
+  std::array<uint64_t, duplicate + 1> frames_{};
   std::bitset<65536> unsupported_link_types_;
   Captured answer_;
 };

@@ -139,6 +139,7 @@ class Cursor {
     packet.protocol = protocol;
     packet.source_port = 0;
     packet.destination_port = 0;
+    packet.ip_offset = static_cast<uint32_t>(ip_offset);
     packet.ip_length = static_cast<uint32_t>(ip_length);
     packet.tcp_flags = 0;
     packet.tcp_sequence = 0;

@@ -76,7 +76,8 @@ struct Packet {
   uint16_t vlan = no_vlan;
   uint32_t ip_length = 0;
   uint32_t tcp_sequence = 0;
-  /** From the frame's first byte on. */
+  /** From the frame's first byte on, as payload_offset. */
+  uint32_t ip_offset = 0;
   uint32_t payload_offset = 0;
   uint32_t payload_length = 0;
   uint32_t payload_captured = 0;

@@ -36,7 +36,7 @@ HostTable some_hosts(uint8_t last) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr size_t header = 6, block_frames = 8;
   const proclabel::Slice input(data, size);
-  Capture capture(size % 2 == 0, 64);
+  Capture capture({size % 2 == 0, 64, static_cast<double>(size % 3) - 1});
   std::vector<int32_t> offset, captured;
   std::vector<double> time_us;
   std::vector<uint16_t> link_type;

@@ -43,7 +43,7 @@ HostTable hosts(std::initializer_list<uint8_t> addresses) {
 }  // namespace
 
 TEST("traffic between two monitored hosts is in the batch of each, from its own point of view") {
-  Capture capture(false);
+  Capture capture({});
   capture.set_hosts(hosts({1, 2}));
   const Captured& answer = add(capture, {tcp_frame(0, 1, 2), tcp_frame(1, 2, 1), tcp_frame(2, 3, 4)});
   CHECK_EQUAL(answer.batches.size(), 2u);
@@ -56,7 +56,7 @@ TEST("traffic between two monitored hosts is in the batch of each, from its own 
 }
 
 TEST("batches are closed once a second of capture time, empty ones too") {
-  Capture capture(true);
+  Capture capture({.keep_unmonitored = true});
   CHECK(add(capture, {tcp_frame(0, 1, 2)}).ticked);
   CHECK(!add(capture, {tcp_frame(999'999, 1, 2)}).ticked);
   const Captured& answer = add(capture, {tcp_frame(1'000'000, 1, 2)});
@@ -67,7 +67,7 @@ TEST("batches are closed once a second of capture time, empty ones too") {
 }
 
 TEST("a flow that becomes a host's moves to that host's batch") {
-  Capture capture(true);
+  Capture capture({.keep_unmonitored = true});
   add(capture, {tcp_frame(0, 1, 2)});
   capture.set_hosts(hosts({2}));
   add(capture, {tcp_frame(1, 1, 2)});
@@ -77,7 +77,7 @@ TEST("a flow that becomes a host's moves to that host's batch") {
 }
 
 TEST("a candidate says where its packet is, and the flow is the caller's until it is settled") {
-  Capture capture(true);
+  Capture capture({.keep_unmonitored = true});
   const Captured& answer = add(capture, {tcp_frame(0, 1, 2, {}, flag_syn), {}, tcp_frame(1, 1, 2, hello), tcp_frame(2, 1, 2, {1})});
   CHECK_EQUAL(answer.candidates.size(), 2u);
   const Candidate& candidate = answer.candidates[0];
@@ -93,7 +93,7 @@ TEST("a candidate says where its packet is, and the flow is the caller's until i
 }
 
 TEST("a place outside of the data is an empty frame") {
-  Capture capture(true);
+  Capture capture({.keep_unmonitored = true});
   const Bytes data(10);
   const std::vector<int32_t> offset = {-1, 11, 5}, length = {5, 5, -1};
   const std::vector<double> time_us = {0, 0, 0};
@@ -103,7 +103,7 @@ TEST("a place outside of the data is an empty frame") {
 }
 
 TEST("idle flows are forgotten once there are many, and the caller is told of those it looked at") {
-  Capture capture(true);
+  Capture capture({.keep_unmonitored = true});
   add(capture, {tcp_frame(0, 1, 2, hello)});
   std::vector<Frame> many;
   for (unsigned port = 1; port < 65'536; port++)
@@ -112,4 +112,21 @@ TEST("idle flows are forgotten once there are many, and the caller is told of th
   many.resize(1);
   many[0].bytes = frames::ethernet(0x0800, frames::ipv4(17, frames::udp(1, 10), 0, 5, 6));
   CHECK_EQUAL(add(capture, many).forgotten.size(), 1u);
+}
+
+TEST("a copy of a packet is one within the window only, whatever hop limit, tag and addresses of the link it has") {
+  Capture capture({.keep_unmonitored = true, .duplicate_window_us = 1000});
+  const auto frame = [](double time_us, uint8_t ttl, const Bytes& payload) {
+    Bytes packet = frames::ipv4(17, frames::udp(1, 2, payload));
+    packet[8] = ttl;
+    return Frame{time_us, frames::ethernet(0x0800, packet)};
+  };
+  Frame tagged = frame(10, 63, {1});
+  const Bytes tag = {0x81, 0, 0, 5};
+  tagged.bytes.insert(tagged.bytes.begin() + 12, tag.begin(), tag.end());
+  tagged.bytes[0] = 9;
+  const Captured& answer = add(capture, {frame(0, 64, {1}), tagged, frame(1000, 64, {1}), frame(1001, 64, {1}), frame(1002, 64, {2})});
+  CHECK_EQUAL(capture.frames()[Capture::duplicate], 2u);
+  CHECK_EQUAL(answer.batches[0].content.packets, 3u);
+  CHECK_EQUAL(capture.frames()[0], 3u);
 }

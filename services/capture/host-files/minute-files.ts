@@ -1,5 +1,5 @@
 import { mkdir, readdir, rename, stat, unlink } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { EventLog } from '#shared/spool.ts'
 import { minuteUs as oneMinuteUs } from '../host-frames.ts'
 
@@ -18,6 +18,10 @@ function minuteOf(path: string): number | null {
   const ms = Date.parse(`${hour}:${minute}Z`)
   return Number.isNaN(ms) ? null : ms * 1000
 }
+
+/** Whether these are files of several hosts: a packet between two of them is in both's, with the same time. */
+export const isByHost = (paths: readonly string[]): boolean =>
+  new Set(paths.filter(path => minuteOf(path) !== null).map(dirname)).size > 1
 
 export interface MinuteFilesOptions {
   folder: string

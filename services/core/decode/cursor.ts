@@ -141,6 +141,7 @@ export class Cursor {
     packet.protocol = this.protocol
     packet.sourcePort = 0
     packet.destinationPort = 0
+    packet.ipOffset = this.ipOffset
     packet.ipLength = this.ipLength
     packet.tcpFlags = 0
     packet.tcpSequence = 0

@@ -41,6 +41,8 @@ export class Packet {
   /** TCP and UDP ports; for ICMP and ICMPv6 the pair of the Community ID flow hash; 0 for other protocols. */
   sourcePort = 0
   destinationPort = 0
+  /** Where the IP header that makes the session begins in the frame's buffer. */
+  ipOffset = 0
   /** IP header and payload as the IP header states it, no link-layer header and no padding. */
   ipLength = 0
   /** TCP flags of RFC 9293 (FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128); 0 for others. */
