@@ -1,6 +1,6 @@
 /**
  * `npm test`: sets up, then types, format and lint, unit tests, C++ tests, integration tests against real servers, fuzz and
- * end-to-end tests, and the comparison with independent tools over the test captures. Ends with one line that sums it all:
+ * end-to-end tests, the lab, and the comparison with independent tools over the test captures. Ends with one line that sums it all:
  * `N passed, N failed[, N skipped]`. `npm test -- --quick` stops after the unit tests.
  */
 import { spawn } from 'node:child_process'
@@ -12,8 +12,8 @@ import { becomeNode, node24Environment, nodeMajor, root } from './node24.mjs'
 import { setupOrExit } from './setup.mjs'
 import { report } from './test-report.mjs'
 
-const SLOW = ['fuzz', 'e2e']
-const KINDS = ['lab', 'integration', ...SLOW]
+const SLOW = ['fuzz', 'e2e', 'lab']
+const KINDS = ['integration', ...SLOW]
 /** What one file may take. */
 const UNIT_TIMEOUT_MS = 2 * 60_000
 const INTEGRATION_TIMEOUT_MS = 5 * 60_000

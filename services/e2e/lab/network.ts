@@ -38,6 +38,11 @@ export class LabNetwork {
 
   readonly #spaceOf = (side: Side): string => `${this.#name}-${side}`
 
+  /** Runs `ip` on one side; answers with what it prints. */
+  ip(side: Side, ...args: string[]): string {
+    return ip('-n', this.#spaceOf(side), ...args)
+  }
+
   #build(): void {
     const world = this.#spaceOf('world')
     ip('netns', 'add', world)
@@ -45,8 +50,7 @@ export class LabNetwork {
     setUp(world, worldAddresses)
     ip('-n', world, 'route', 'add', 'local', '198.51.100.0/24', 'dev', 'lo')
     ip('-n', world, '-6', 'route', 'add', 'local', '2001:db8:51::/64', 'dev', 'lo')
-    // IPv4 lets a socket bind an address of such a route, IPv6 only so.
-    ip('netns', 'exec', world, 'sh', '-c', 'echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind')
+    this.allowForeignBinds('world')
     for (const [place, side] of this.#hosts.entries()) {
       const host = this.#spaceOf(side)
       mkdirSync(`/etc/netns/${host}`, { recursive: true })
@@ -59,6 +63,11 @@ export class LabNetwork {
       ip('-n', host, 'route', 'add', 'default', 'via', worldAddresses[0])
       ip('-n', host, '-6', 'route', 'add', 'default', 'via', worldAddresses[1])
     }
+  }
+
+  /** IPv4 lets a socket bind an address that a local route has, IPv6 only so. */
+  allowForeignBinds(side: Side): void {
+    ip('netns', 'exec', this.#spaceOf(side), 'sh', '-c', 'echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind')
   }
 
   /** Starts a program on one side, that ends with this process; its pid is the child's (each of the commands becomes the next). */

@@ -1,15 +1,15 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { type LabNetwork, waitForOutput, worldAddress } from './network.ts'
+import { type LabNetwork, type Side, waitForOutput, worldAddress } from './network.ts'
 
 export const proclabel = fileURLToPath(new URL('../../cli/proclabel.mjs', import.meta.url))
 
 /** Addresses of the world, by number, that answer UDP: 1 to 60 and those that DNS answers give. */
 const udpNumbers = Array.from({ length: 60 }, (_, i) => i + 1)
 
-/** Starts the world's servers; resolves when they listen. `folder` takes their certificate. */
-export async function startWorld(network: LabNetwork, folder: string): Promise<void> {
+/** Starts the world's servers, on the side that has its addresses; resolves when they listen. `folder` takes their certificate. */
+export async function startWorld(network: LabNetwork, folder: string, side: Side = 'world'): Promise<void> {
   const [key, cert] = [`${folder}/key.pem`, `${folder}/cert.pem`]
   const request = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=world`.split(
     ' ',
@@ -18,7 +18,7 @@ export async function startWorld(network: LabNetwork, folder: string): Promise<v
   const addresses = udpNumbers.flatMap(n => [worldAddress(4, n), worldAddress(6, n)])
   const script = fileURLToPath(new URL('world.ts', import.meta.url))
   const own = ['192.0.2.1', '2001:db8::1']
-  const world = network.start('world', process.execPath, [script, folder, ...own, ...addresses])
+  const world = network.start(side, process.execPath, [script, folder, ...own, ...addresses])
   await waitForOutput(world, 'ready')
 }
 

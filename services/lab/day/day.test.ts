@@ -4,9 +4,9 @@ import { test } from 'node:test'
 import { defaultConstants, paperProfile } from '#core/constants.ts'
 import { codecs } from '#schemas'
 import { tally } from '../score.ts'
+import { scoreInputs } from '../score-inputs.ts'
 import type { AgentConditions } from './agent.ts'
 import { Day, type DayShape, goodMirror } from './day.ts'
-import { scoreDay } from './label-day.ts'
 
 const conditions = (host: number): AgentConditions => ({
   ...{ events: true, lostShare: 0, downs: [], offsetUs: (host - 1) * 1_500_000, driftPpm: 20 },
@@ -46,7 +46,7 @@ test('the inputs are in order of time but for what an agent has to gather, and p
 })
 
 test('with events and clocks that are off, every session is labeled, and right', async () => {
-  const { final, untold } = await scoreDay(new Day(shape), defaultConstants)
+  const { final, untold } = await scoreInputs(new Day(shape), defaultConstants)
   const { sessions, labeled, right } = tally(final)
   assert.equal(untold, 0)
   assert.ok(sessions > 1450, `${sessions} sessions`)
@@ -55,8 +55,8 @@ test('with events and clocks that are off, every session is labeled, and right',
 })
 
 test('polls alone, clocks up to 1.5 s off: more labels, and more of them right, than by the matching of the source', async t => {
-  const ours = tally((await scoreDay(new Day(polling), defaultConstants)).final)
-  const paper = tally((await scoreDay(new Day(polling), { ...defaultConstants, ...paperProfile })).final)
+  const ours = tally((await scoreInputs(new Day(polling), defaultConstants)).final)
+  const paper = tally((await scoreInputs(new Day(polling), { ...defaultConstants, ...paperProfile })).final)
   t.diagnostic(`ours ${JSON.stringify(ours)}, paper ${JSON.stringify(paper)}`)
   assert.ok(ours.labeled >= paper.labeled)
   assert.ok(ours.right / ours.labeled > paper.right / paper.labeled)

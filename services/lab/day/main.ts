@@ -1,18 +1,23 @@
 /**
  * The simulated day under all conditions, a row each: how many sessions get a label, and how many of the labels are right.
  *
- * `node services/lab/day/main.ts [--sessions 127245] [--hours 24] [--seed 1] [--row TEXT] [--wrong]`: `--row` runs the rows
- * whose title holds the text and prints their whole score, `--wrong` every wrong label too.
+ * `node services/lab/day/main.ts [--sessions 127245] [--hours 24] [--seed 1] [--row TEXT] [--wrong] [--set NAME=VALUE]
+ * [--kafka]`: `--row` runs the rows whose title holds the text and prints their whole score, `--wrong` every wrong label too;
+ * `--set` changes a matching constant of every row; `--kafka` labels by the services, on a Kafka and a Redis of their own.
  */
 import { parseArgs } from 'node:util'
-import { defaultConstants, type MatchConstants, paperProfile } from '#core/constants.ts'
-import { count, percent, table } from '../../cli/text-table.ts'
-import { type Score, tally } from '../score.ts'
+import { type MatchConstants, paperProfile } from '#core/constants.ts'
+import { matchConstants } from '../../cli/match-options.ts'
+import { count } from '../../cli/text-table.ts'
+import { conditionRow, conditionTable } from '../condition-table.ts'
+import type { Score } from '../score.ts'
+import { scoreInputs } from '../score-inputs.ts'
+import { scoreOnKafka } from '../score-on-kafka.ts'
 import { scoreText, wrongText } from '../score-text.ts'
 import type { AgentConditions } from './agent.ts'
 import { Day, goodMirror, type MirrorConditions, sourceDay } from './day.ts'
-import { scoreDay } from './label-day.ts'
 import type { Span } from './processes.ts'
+import { sourceTables } from './source-tables.ts'
 
 interface Row {
   title: string
@@ -29,10 +34,12 @@ function usual(host: number, { fromUs, toUs }: Span): AgentConditions {
 }
 
 const polling = () => ({ events: false })
+const polled = 'polls alone'
+const polledAsSource = "polls alone, the source's matching"
 const rows: readonly Row[] = [
   { title: 'events and polls' },
-  { title: 'polls alone', agent: polling },
-  { title: "polls alone, the source's matching", agent: polling, constants: paperProfile },
+  { title: polled, agent: polling },
+  { title: polledAsSource, agent: polling, constants: paperProfile },
   {
     title: 'two agents dead for a quarter of the time',
     agent: (host, { fromUs, toUs }) =>
@@ -53,10 +60,14 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(sourceDay.seed) },
     row: { type: 'string' },
     wrong: { type: 'boolean', default: false },
+    set: { type: 'string', multiple: true, default: [] },
+    kafka: { type: 'boolean', default: false },
   },
 })
 
+const given = await matchConstants({ profile: 'default', set: values.set })
 const lines: string[][] = []
+const scores = new Map<string, Score>()
 for (const { title, constants, agent, mirror } of rows) {
   if (values.row !== undefined && !title.includes(values.row)) continue
   const day = new Day({
@@ -65,28 +76,22 @@ for (const { title, constants, agent, mirror } of rows) {
     conditions: (host, span) => ({ ...usual(host, span), ...agent?.(host, span) }),
     mirror: { ...goodMirror, ...mirror },
   })
-  const score = await scoreDay(day, { ...defaultConstants, ...constants })
-  lines.push(line(title, score))
+  const score = values.kafka ? await onKafka(day, constants) : await scoreInputs(day, { ...given, ...constants })
+  scores.set(title, score)
+  lines.push(conditionRow(title, score))
   if (values.row !== undefined) console.log(`${title}\n\n${scoreText(score)}\n`)
   if (values.wrong) {
     for (const judged of score.final) if (judged.verdict === 'wrong') console.log(wrongText(judged))
   }
 }
-console.log(
-  table(['', 'Sessions', 'Labeled live', 'right', 'Labeled at last', 'right ', 'Wrong of confidence ≥ 0.99'], lines),
-)
+console.log(conditionTable(lines))
+const [ours, paper] = [polled, polledAsSource].map(title => scores.get(title))
+if (ours && paper) console.log(`\n${sourceTables(ours, paper)}`)
 
-function line(title: string, { live, final }: Score): string[] {
-  const [before, after] = [tally(live), tally(final)]
-  const sure = final.filter(({ session }) => session.stage === 'A' || (session.confidence ?? 0) >= 0.99)
-  const wrong = sure.filter(({ verdict }) => verdict === 'wrong').length
-  return [
-    title,
-    count(after.sessions),
-    percent(before.labeled, before.sessions),
-    percent(before.right, before.labeled),
-    percent(after.labeled, after.sessions),
-    percent(after.right, after.labeled),
-    `${count(wrong)} of ${count(sure.length)}`,
-  ]
+async function onKafka(day: Day, constants: Partial<MatchConstants> | undefined): Promise<Score> {
+  const profile = constants === paperProfile ? ['--profile', 'paper'] : []
+  const set = values.set.flatMap(setting => ['--set', setting])
+  const { score, seconds, told } = await scoreOnKafka(day, [...profile, ...set])
+  console.log(`${count(told)} records of labeled sessions in ${Math.round(seconds)} s`)
+  return score
 }

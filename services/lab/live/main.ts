@@ -1,0 +1,82 @@
+/**
+ * `npm run lab`: the live lab, then its recording under all conditions, a row each.
+ *
+ * `npm run lab -- [--seconds 300] [--at-once 4] [--seed 1] [--events tracepoint] [--out FOLDER | --from FOLDER]
+ * [--row TEXT] [--wrong]`: `--from` takes a recording that an earlier run left in its `--out`; `--row` runs the rows whose
+ * title holds the text and prints their whole score, `--wrong` every wrong label too. Needs root.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { parseArgs } from 'node:util'
+import { defaultConstants } from '#core/constants.ts'
+import { conditionRow, conditionTable } from '../condition-table.ts'
+import { scoreInputs } from '../score-inputs.ts'
+import { scoreText, wrongText } from '../score-text.ts'
+import { conditions } from './conditions.ts'
+import { Recording, readTruth } from './recording.ts'
+import { contradictions, type LabRecord, runLab } from './run.ts'
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '300' },
+    'at-once': { type: 'string', default: '4' },
+    seed: { type: 'string', default: '1' },
+    events: { type: 'string', default: 'tracepoint' },
+    out: { type: 'string' },
+    from: { type: 'string' },
+    row: { type: 'string' },
+    wrong: { type: 'boolean', default: false },
+  },
+})
+
+async function run(folder: string): Promise<void> {
+  const { seconds, seed, events } = values
+  const lab = await runLab({
+    folder,
+    seconds: Number(seconds),
+    seed: Number(seed),
+    events,
+    atOnce: Number(values['at-once']),
+  })
+  console.log(`${runsText(lab)}\n`)
+}
+
+/** What ran, and what did not go as it was to. */
+function runsText(lab: LabRecord): string {
+  const { runs, truth } = lab
+  const byKind = Map.groupBy(runs, ({ kind }) => kind)
+  const kinds = [...byKind].map(([kind, list]) => `${list.length} ${kind}`).sort()
+  const failed = runs.filter(({ problem }) => problem !== null)
+  const problems = failed.map(({ host, kind, problem }) => `${kind} on ${host} did not succeed: ${problem}`)
+  const said = runs.reduce((sum, { told }) => sum + told.length, 0)
+  const seen = `${truth.length} connections and exchanges seen by the witness`
+  const against = contradictions(lab)
+  return [
+    `${runs.length} programs: ${kinds.join(', ')}`,
+    `${seen}; ${said} of them told by the programs themselves, otherwise ${against.length}`,
+    ...against,
+    ...problems,
+  ].join('\n')
+}
+
+const folder = values.from ?? values.out ?? mkdtempSync(path.join(tmpdir(), 'proclabel-lab-'))
+mkdirSync(folder, { recursive: true })
+try {
+  if (values.from === undefined) await run(folder)
+  const recording = await Recording.open({ capture: `${folder}/capture.pcap`, sockets: `${folder}/sockets` })
+  const truth = readTruth(folder)
+  const rows: string[][] = []
+  for (const condition of conditions) {
+    const { title, constants } = condition
+    if (values.row !== undefined && !title.includes(values.row)) continue
+    const recorded = { truth: () => truth, inputs: () => recording.inputs(condition) }
+    const score = await scoreInputs(recorded, { ...defaultConstants, ...constants })
+    rows.push(conditionRow(title, score))
+    if (values.row !== undefined) console.log(`${title}\n\n${scoreText(score)}\n`)
+    if (values.wrong) for (const one of score.final) if (one.verdict === 'wrong') console.log(wrongText(one))
+  }
+  console.log(conditionTable(rows))
+} finally {
+  if (values.from === undefined && values.out === undefined) rmSync(folder, { recursive: true })
+}

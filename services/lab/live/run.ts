@@ -1,0 +1,135 @@
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { ended, waitForOutput } from '../../e2e/lab/network.ts'
+import { proclabel } from '../../e2e/lab/recording.ts'
+import type { TruthLine } from '../truth-line.ts'
+import type { DriverRun, DriverTask } from './driver.ts'
+import { startServers } from './servers.ts'
+import { hosts, LabSwitch } from './switch.ts'
+import { Witness } from './witness.ts'
+
+export interface LabOptions {
+  /** Takes `capture.pcap`, `sockets/`, `truth.jsonl` and what else is made on the way. */
+  folder: string
+  /** For so long programs are started; the last ones then end. */
+  seconds: number
+  /** Programs that run at the same time on each host. */
+  atOnce: number
+  seed: number
+  /** Kernel events that the agents use beside their polls, as for `--events`. */
+  events: string
+}
+
+export interface LabRecord {
+  capture: string
+  sockets: string
+  truth: TruthLine[]
+  /** What the programs did, and said of themselves. */
+  runs: (DriverRun & { host: string })[]
+}
+
+/**
+ * Real programs on seven hosts, an agent on each, tcpdump on the mirror port, and a witness. Needs root, and of Debian
+ * bpftrace, tcpdump, iproute2, openssh-server, msmtp and the programs of mix.ts.
+ */
+export async function runLab(options: LabOptions): Promise<LabRecord> {
+  const { folder, seconds, events } = options
+  const files = { capture: `${folder}/capture.pcap`, sockets: `${folder}/sockets` }
+  mkdirSync(files.sockets, { recursive: true })
+  const witness = await Witness.start(`${folder}/witness.txt`)
+  const lab = new LabSwitch(`lab-${process.pid}`)
+  try {
+    const spaces = lab.spaces()
+    await startServers(lab, folder, seconds + 120)
+    // Before the agents: those look once at who is in their namespace, and follow what comes of them.
+    const drivers = await Promise.all(hosts.map(host => startDriver(lab, host, options)))
+    const stopRecording = await startRecording(lab, files, events)
+    await sleep(1000)
+    const runs = (await Promise.all(drivers.map(drive => drive()))).flat()
+    await sleep(2000)
+    await stopRecording()
+    const truth = await witness.stop(spaces)
+    writeFileSync(`${folder}/truth.jsonl`, truth.map(line => `${JSON.stringify(line)}\n`).join(''))
+    return { ...files, truth, runs }
+  } finally {
+    await lab.network.close()
+  }
+}
+
+/** Who does all that is done on one host, when what is returned is called. */
+async function startDriver(
+  lab: LabSwitch,
+  host: (typeof hosts)[number],
+  { folder, seconds, atOnce, seed }: LabOptions,
+): Promise<() => Promise<LabRecord['runs']>> {
+  const task: DriverTask = {
+    place: { folder, local: lab.addressesOf(host)[0], annex: lab.annexAddresses },
+    neighbours: hosts.filter(other => other !== host).map(other => lab.addressesOf(other)),
+    ...{ seconds, atOnce, seed: seed * 100 + hosts.indexOf(host) },
+  }
+  const args = [fileURLToPath(new URL('driver.ts', import.meta.url)), JSON.stringify(task)]
+  const child = lab.network.start(host, process.execPath, args, { stdio: 'pipe' })
+  const outcome = ended(child)
+  await waitForOutput(child, 'ready', 120_000)
+  return async () => {
+    child.stdin!.end('go')
+    const { status, output, errors } = await outcome
+    if (status !== 0) throw new Error(`the programs of ${host} ended with ${status}: ${errors}`)
+    const lines = output.split('\n').filter(line => line.startsWith('{'))
+    return lines.map(line => ({ host, ...(JSON.parse(line) as DriverRun) }))
+  }
+}
+
+/** An agent on each host, and tcpdump on the mirror port; what is returned ends them. Throws then if the capture is not whole. */
+async function startRecording(
+  lab: LabSwitch,
+  { capture, sockets }: { capture: string; sockets: string },
+  events: string,
+): Promise<() => Promise<void>> {
+  const dumpArgs = ['-i', 'eth0', '-w', capture, '-Z', 'root', '-B', '65536', '--immediate-mode']
+  const dump = lab.network.start(lab.mirror, 'tcpdump', dumpArgs, { stdio: ['ignore', 'ignore', 'pipe'] })
+  let said = ''
+  dump.stderr!.on('data', (chunk: Buffer) => {
+    said += chunk
+  })
+  const agents: ChildProcess[] = hosts.map(host => {
+    const args = [proclabel, 'record', '--out', sockets, '--host', host, '--events', events]
+    return lab.network.start(host, process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  })
+  const areReady = agents.map(agent => waitForOutput(agent, 'recording', 120_000))
+  await Promise.all([waitForOutput(dump, 'listening on'), ...areReady])
+  return async () => {
+    for (const child of [...agents, dump]) {
+      const end = once(child, 'close')
+      child.kill('SIGINT')
+      await end
+    }
+    if (!said.includes('\n0 packets dropped by kernel')) throw new Error(`the capture is not whole: ${said}`)
+  }
+}
+
+/** Sockets that programs told of and the witness did not see with them, a line each. */
+export function contradictions({ truth, runs }: LabRecord): string[] {
+  const byEnds = Map.groupBy(
+    truth,
+    line => `${line.host_id} ${line.proto} ${line.local_port} ${line.remote_ip} ${line.remote_port}`,
+  )
+  return runs.flatMap(({ host, kind, told }) =>
+    told.flatMap(({ proto, local, remote, pid, time }) => {
+      const seen = byEnds.get(`${host} ${proto} ${local[1]} ${remote[0]} ${remote[1]}`) ?? []
+      const isSeen = seen.some(({ owners, first_us, last_us }) => {
+        const isThen = time * 1e6 >= first_us - slackUs && time * 1e6 <= last_us + slackUs
+        return isThen && owners.some(owner => owner.pid === pid)
+      })
+      return isSeen
+        ? []
+        : [`${kind} of ${host}: ${proto} ${local.join(' ')} ${remote.join(' ')} is of ${pid}, ${JSON.stringify(seen)}`]
+    }),
+  )
+}
+
+/** A program tells of a socket a moment before or after it uses it. */
+const slackUs = 2_000_000
