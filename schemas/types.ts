@@ -320,7 +320,7 @@ export interface Evidence {
   reason: string
   /** Where the socket was seen: snapshot, or the event source; null for inferred labels. */
   source: string | null
-  /** How the socket's ends fit: exact, bound, wildcard; null for inferred labels. */
+  /** How the socket's ends fit: exact, remote (the local port and the remote end), bound, wildcard; null for inferred labels. */
   quality: string | null
   /** First moment the socket was seen, host clock; null for inferred labels. */
   owned_from_us: number | null

@@ -1,7 +1,7 @@
 import type { Label, SocketEvent, SocketEvents } from '#schemas'
 import type { Coverage } from './coverage.ts'
 import type { HostClocks } from './host-clocks.ts'
-import { plainAddress } from './ip-text.ts'
+import { isWildcard, plainAddress } from './ip-text.ts'
 import type { Moment, OwnershipInterval } from './ownership.ts'
 import type { ProcessExits } from './process-exits.ts'
 import type { ProcessTable } from './process-table.ts'
@@ -92,19 +92,14 @@ export class EventReader {
 
   /** No source tells when a UDP socket closes. A datagram shows its 5-tuple and that its port is bound. */
   #observeUdp(ends: Ends, owner: Label | null, moment: Moment, kind: SocketEvent['kind']): void {
-    const sighting = {
-      v6Only: false,
-      owners: owner ? [owner] : [],
-      moment,
-      birth: true,
-      mayBe: 'any',
-      endTold: false,
-    } as const
-    this.#timeline.observe({ ...ends, ...sighting, remoteIp: null, remotePort: null, role: null })
+    const owners = owner ? [owner] : []
+    const sighting = { ...ends, v6Only: false, owners, moment, mayBe: 'any', endTold: false } as const
+    this.#timeline.observe({ ...sighting, remoteIp: null, remotePort: null, birth: false, role: null })
     if (ends.remoteIp === null) return
     const role = kind === 'connect' || kind === 'accept' ? kind : null
-    const { born } = this.#timeline.observe({ ...ends, ...sighting, role })
-    if (born) this.#clocks.addBirth(tupleKey(ends, ends.remoteIp, ends.remotePort!), moment)
+    const { born } = this.#timeline.observe({ ...sighting, birth: true, role })
+    if (born && !isWildcard(ends.localIp))
+      this.#clocks.addBirth(tupleKey(ends, ends.remoteIp, ends.remotePort!), moment)
   }
 
   #close(ends: Ends, moment: Moment): void {
@@ -142,6 +137,6 @@ function endsOf(event: SocketEvent, isLocal: (ip: string) => boolean): Ends | nu
   const remoteIp = event.remote_ip === null ? null : plainAddress(event.remote_ip)
   const ends = { proto: event.proto, localIp, localPort: event.local_port, remoteIp, remotePort: event.remote_port }
   if (remoteIp === null || event.remote_port === null) return { ...ends, remoteIp: null, remotePort: null }
-  if (isLocal(localIp) || !isLocal(remoteIp)) return ends
+  if (isLocal(localIp) || isWildcard(localIp) || !isLocal(remoteIp)) return ends
   return { ...ends, localIp: remoteIp, localPort: event.remote_port, remoteIp: localIp, remotePort: event.local_port }
 }

@@ -8,3 +8,8 @@ export function plainAddress(ip: string): string {
 export function isV4(ip: string): boolean {
   return !ip.includes(':')
 }
+
+/** Any of the host's addresses. */
+export function isWildcard(ip: string): boolean {
+  return ip === '0.0.0.0' || ip === '::'
+}

@@ -111,6 +111,13 @@ export class Timeline {
     const { owners } = seen
     if (owners.length > 0 && interval.owners.length > 0) {
       if (!includesAll(interval.owners, owners) && !includesAll(owners, interval.owners)) return false
+    } else if (
+      owners.length + interval.owners.length > 0 &&
+      seen.proto === 'udp' &&
+      interval.endTold !== seen.endTold
+    ) {
+      // Which of the senders on a port a row without owner belongs to is not known: the port may have been used again at once.
+      return false
     }
     const atLowUs = this.#clocks.toCapture(seen.moment.clock, seen.moment.lowUs)
     const { mergeSlackUs } = this.#constants
@@ -131,7 +138,7 @@ export class Timeline {
 
   #merge(interval: OwnershipInterval, seen: Observation): void {
     const { moment } = seen
-    if (this.#isBetterBirth(interval.from, seen)) interval.from = moment
+    if (isFirstRow(interval, seen) || this.#isBetterBirth(interval.from, seen)) interval.from = moment
     if (this.#atUs(moment) > this.#atUs(interval.seen)) interval.seen = moment
     if (interval.until && this.#atUs(moment) >= this.#atUs(interval.until)) interval.until = null
     // Fewer holders: those who keep it use it. More: they inherited it, and the first ones stay its owners.
@@ -203,6 +210,11 @@ function portTimeline(intervals: readonly OwnershipInterval[]): PortTimeline {
     remoteList(port, remoteKey(interval.remoteIp, interval.remotePort!)).push(interval)
   }
   return port
+}
+
+/** Sightings of a UDP socket tell when it was there; the first row of it brackets its birth. */
+function isFirstRow(interval: OwnershipInterval, seen: Observation): boolean {
+  return seen.proto === 'udp' && seen.birth && seen.endTold && !interval.endTold
 }
 
 function newInterval(seen: Observation): OwnershipInterval {

@@ -18,8 +18,9 @@ class LinuxEvents : public EventSource {
   bool complete() const override { return tap_->complete(); }
 
   const EventBatch& read() override {
-    batch_.until_us = clock_us(CLOCK_REALTIME);
-    const int64_t wall_offset_ns = (batch_.until_us - clock_us(CLOCK_MONOTONIC)) * 1000;
+    const ClockPair now = read_clocks();
+    batch_.until_us = now.wall_us;
+    const int64_t wall_offset_ns = (now.wall_us - now.monotonic_us) * 1000;
     batch_.events.clear();
     told_.clear();
     batch_.lost = tap_->read(told_);

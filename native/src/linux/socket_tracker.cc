@@ -114,13 +114,15 @@ void SocketTracker::give_to_user(const KernelEvent& told, Tracked& tracked) {
 void SocketTracker::see_datagram(const KernelEvent& told) {
   if (told.local_port == 0 || is_elsewhere(told)) return;
   KernelEvent seen = told;
-  // Which of the host's addresses it goes out by is not known here: then the other end tells no session either.
-  if (is_unspecified(seen.local) || is_unspecified(seen.remote)) {
+  if (is_unspecified(seen.remote)) {
     seen.remote = {};
     seen.remote_port = 0;
   }
+  // A socket that is bound to no address may have thousands of remote ends: one of them is told with each sighting.
+  Ends ends{seen.local, {}, seen.local_port, 0};
+  if (!is_unspecified(seen.local)) ends = {seen.local, seen.remote, seen.local_port, seen.remote_port};
   auto owner = owner_of(told);
-  Sighting& last = sightings_[{seen.local, seen.remote, seen.local_port, seen.remote_port}];
+  Sighting& last = sightings_[ends];
   if (last.time_ns != 0 && last.owner == owner.get() && seen.time_ns - last.time_ns < sighting_again_ns) return;
   last = {seen.time_ns, owner.get()};
   tell(seen.kind == KernelEvent::Kind::udp_send ? EventKind::send : EventKind::receive, seen, seen.time_ns, std::move(owner));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { at, session, TestHost, words } from '../test-host.ts'
+import { at, hostIp, session, TestHost, words } from '../test-host.ts'
 
 const minuteMs = 60_000
 const hourMs = 60 * minuteMs
@@ -182,6 +182,57 @@ describe('stage A, direct', () => {
     const decision = host.judge(session('tcp 80 < 9.9.9.9:50000', 1_000))
     assert.equal(words(decision), 'A nginx:11')
     assert.equal(decision.evidence.source, 'etw')
+  })
+
+  test('a row that came without its owner is of none of those who sent from its UDP port, whichever is told first', () => {
+    const port = 'udp 0.0.0.0:2000 *'
+    const sends = (ms: number, process: string) => ({ ms, kind: 'send', ends: port, process }) as const
+    const facts = session('udp 2000 > 1.1.1.1:53', 1_530, { lastUs: at(1_540) })
+    const [before, during] = [sends(1_000, 'curl'), sends(1_530, 'dns')]
+
+    const told = new TestHost()
+    told.pollOn(0, 1_500)
+    told.events('etw', 1_510, [before])
+    told.poll(1_550, [port])
+    told.pollOn(1_600, 1_700)
+    assert.equal(told.judge({ ...facts, sessionId: 'early' }).label, null)
+    told.events('etw', 1_700, [during])
+    assert.equal(words(told.judge(facts)), 'A dns:1004')
+
+    const shown = new TestHost()
+    shown.pollOn(0, 1_500)
+    shown.poll(1_550, [port])
+    shown.pollOn(1_600, 1_700)
+    shown.events('etw', 1_700, [before, during])
+    assert.equal(words(shown.judge(facts)), 'A dns:1004')
+  })
+
+  test('a UDP server owns the request that it answers a little later', () => {
+    const socket = ['udp 0.0.0.0:5000 *', 'dns'] as const
+    const answer = { ms: 1_090, kind: 'send', ends: 'udp 0.0.0.0:5000 *', process: 'dns' } as const
+    const request = session('udp 5000 < 9.9.9.9:50000', 1_055)
+    for (const isToldFirst of [true, false]) {
+      const host = new TestHost()
+      host.pollOn(0, 1_050)
+      if (isToldFirst) host.events('etw', 1_095, [answer])
+      host.pollOn(1_100, 1_200, socket)
+      if (!isToldFirst) host.events('etw', 1_095, [answer])
+      assert.equal(words(host.judge(request)), 'A dns:1004')
+    }
+  })
+
+  test('several processes on one UDP port within a moment: the remote end tells whose a session is', () => {
+    const host = new TestHost()
+    const sends = (ms: number, remote: string, process: string) =>
+      ({ ms, kind: 'send', ends: `udp 0.0.0.0:5353 ${remote}`, process }) as const
+    const own = `${hostIp}:6000`
+    host.events('etw', 100, [sends(10, '1.1.1.1:53', 'curl'), sends(14, '2.2.2.2:53', 'dns'), sends(18, own, 'sshd')])
+    const decision = host.judge(session('udp 5353 > 1.1.1.1:53', 10, { lastUs: at(20) }))
+    assert.equal(words(decision), 'A curl:1000')
+    assert.equal(decision.evidence.quality, 'remote')
+    assert.equal(words(host.judge(session('udp 5353 > 2.2.2.2:53', 14, { lastUs: at(20) }))), 'A dns:1004')
+    assert.equal(words(host.judge(session(`udp 5353 > ${own}`, 18, { lastUs: at(20) }))), 'A sshd:1002')
+    assert.equal(words(host.judge(session('udp 5353 > 3.3.3.3:53', 14, { lastUs: at(20) }))), 'unknown ambiguous')
   })
 
   test('events may name the ends in either order', () => {

@@ -2,7 +2,7 @@ import type { Label } from '#schemas'
 import type { MatchConstants } from '../constants.ts'
 import type { Coverage } from '../coverage.ts'
 import type { HostClocks } from '../host-clocks.ts'
-import { isV4 } from '../ip-text.ts'
+import { isV4, isWildcard } from '../ip-text.ts'
 import { type Moment, type OwnershipInterval, sameProcess, users } from '../ownership.ts'
 import { snapshotClock } from '../poll-reader.ts'
 import type { ProcessExits } from '../process-exits.ts'
@@ -29,8 +29,11 @@ export type DirectMatch =
   /** `ownerless`: the socket was seen, its owner never. */
   | { kind: 'none'; ownerless: OwnershipInterval | null }
 
-/** How the socket's ends fit; less is better. A :: socket takes IPv4 only where no IPv4 socket does. */
-const quality = { exact: 0, bound: 1, wildcard: 2, mappedWildcard: 3 } as const
+/**
+ * How the socket's ends fit; less is better. `remote`: it was seen to send to this remote end, by whichever address of the host.
+ * A :: socket takes IPv4 only where no IPv4 socket does.
+ */
+const quality = { exact: 0, remote: 1, bound: 2, wildcard: 3, mappedWildcard: 4 } as const
 
 /**
  * How its time fits; less is better: the session began with the socket; the socket was there; it may have been there, between
@@ -46,7 +49,7 @@ export interface Candidate {
   distanceUs: number
 }
 
-const qualityNames = ['exact', 'bound', 'wildcard', 'wildcard'] as const
+const qualityNames = ['exact', 'remote', 'bound', 'wildcard', 'wildcard'] as const
 
 export function qualityName(candidate: Candidate): string {
   return qualityNames[candidate.quality]!
@@ -63,7 +66,7 @@ export function isInside(candidate: Candidate): boolean {
 
 /**
  * Stage A: the socket that the session's first packet belongs to. Sockets there at that time come before those that were gone
- * by then; among them an exact 5-tuple before a bound local address before a wildcard or listener.
+ * by then; among them an exact 5-tuple before a remote end, a bound local address before a wildcard or listener.
  */
 export function matchDirect(facts: SessionFacts, view: DirectView): DirectMatch {
   const candidates: Candidate[] = []
@@ -76,6 +79,7 @@ export function matchDirect(facts: SessionFacts, view: DirectView): DirectMatch 
   }
   for (const interval of view.timeline.exact(facts.proto, facts.localPort, facts.remoteIp, facts.remotePort)) {
     if (interval.localIp === facts.localIp) consider(interval, quality.exact)
+    else if (isWildcard(interval.localIp)) consider(interval, quality.remote)
   }
   for (const interval of view.timeline.unconnected(facts.proto, facts.localPort)) {
     const ends = fitLocalEnd(facts, interval)
@@ -225,7 +229,11 @@ export function hasOtherOwner(
   for (let i = records.length - 1; i >= oldest; i--) {
     const { from, owners: others } = records[i]!
     const fromUs = view.clocks.toCapture(from.clock, from.highUs)
-    if (fromUs <= sinceUs || fromUs > facts.firstUs) continue
+    // A UDP row without owner may be anybody's, from its earliest moment on; of TCP it is mostly a connection in TIME_WAIT.
+    const isAnybodys = others.length === 0 && facts.proto === 'udp'
+    const earliestUs = isAnybodys ? view.clocks.toCapture(from.clock, from.lowUs) : fromUs
+    if (fromUs <= sinceUs || earliestUs > facts.firstUs) continue
+    if (isAnybodys) return true
     if (others.some(other => !owners.some(owner => owner.process === other.process))) return true
   }
   return oldest > 0 && view.clocks.toCapture(records[oldest]!.from.clock, records[oldest]!.from.highUs) > sinceUs
