@@ -6,14 +6,11 @@ export interface EventsFlags {
   events: string
 }
 
-/**
- * Which kernel events an agent uses beside its polls. Off unless asked for: short-connections.e2e.test.ts does not hold yet
- * (5 wrong owners in 20,000, all of unconnected UDP ports that were used again at once).
- */
+/** Which kernel events an agent uses beside its polls. */
 export const eventsOption = (): Option =>
   new Option('--events <mechanism>', 'kernel events beside polls: the best that there is, a certain one, or none')
     .choices(['best', ...linuxMechanisms, 'none'])
-    .default('none')
+    .default('best')
 
 export const openEvents = ({ events }: EventsFlags): OpenedEvents =>
   openLinuxEvents(events === 'best' ? linuxMechanisms : events === 'none' ? [] : [events])

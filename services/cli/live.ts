@@ -49,7 +49,8 @@ export const liveCommand = (): Command =>
     const { source: events, refusals } = openEvents(flags)
     if (source.restriction) say(source.restriction)
     for (const refusal of refusals) say(`no kernel events by ${refusal}`)
-    say(`labeling the traffic of ${flags.interface}; Ctrl-C ends it`)
+    const how = events ? ` by polls and ${events.mechanism} events` : ' by polls alone'
+    say(`labeling the traffic of ${flags.interface}${how}; Ctrl-C ends it`)
     const isShown = process.stderr.isTTY && !(flags.out === '-' && process.stdout.isTTY)
     const view = new LiveView(isShown ? { title: flags.interface, packets } : null)
     const sink = (session: LabeledSession) => {
