@@ -137,14 +137,23 @@ export interface NativePacketSource {
 
 /**
  * Frames in, per-host packet batches out; not to be shared between threads. It behaves as services/capture/capture.ts does,
- * except that the names on the wire are left to the caller: it says which packets may carry one. Hosts are numbers, from 1.
+ * except that the names on the wire are left to the caller: it says which packets may carry one. Hosts are numbers.
  */
 export interface NativeCapture {
   /**
    * Which address was whose, and when: 16 bytes each (IPv4 as v4-mapped), microseconds since the epoch (infinite for an
-   * open span), host number; one entry a span. In place of what was set before; every flow is routed anew.
+   * open span), host number (even, from 2 on); one entry a span. And the networks whose addresses are hosts of their own, as far
+   * as no span has them: 16 bytes and how many bits of them count, each. In place of what was set before; every flow is routed
+   * anew.
    */
-  setHosts: (address: Uint8Array, sinceUs: Float64Array, untilUs: Float64Array, host: Int32Array) => void
+  setHosts: (
+    address: Uint8Array,
+    sinceUs: Float64Array,
+    untilUs: Float64Array,
+    host: Int32Array,
+    network: Uint8Array,
+    networkBits: Uint8Array,
+  ) => void
   /**
    * Takes the first `count` frames of these columns (FrameBlock of services/capture/packet-source.ts), which stay the
    * caller's. `settled`: for flows of earlier candidates, what WireNames knows of them now, five words each: flow; bits
@@ -174,6 +183,8 @@ export interface NativeCaptured {
   /** A second of capture time is over, and every batch is closed. */
   ticked: boolean
   batches: NativeBatch[]
+  /** Addresses of monitored networks that are hosts from now on, 16 bytes each: the n-th (from 0) has number 2n + 1. Null for none. */
+  networkHosts: Uint8Array | null
   frames: NativeFrameChunk[]
   /** Packets that may tell a name, in order, `candidateWords` words each (see services/capture/native-names.ts); null for none. */
   candidates: Int32Array | null

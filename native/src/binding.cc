@@ -367,7 +367,16 @@ Napi::Value to_captured(Napi::Env env, packet::Captured& captured, double now_us
   Napi::Object object = Napi::Object::New(env);
   object.Set("nowUs", std::isnan(now_us) ? env.Null() : Napi::Number::New(env, now_us));
   object.Set("ticked", captured.ticked);
+  Napi::Value network_hosts = env.Null();
+  if (!captured.network_hosts.empty()) {
+    const size_t bytes = captured.network_hosts.size() * sizeof(packet::Address);
+    auto addresses = Napi::Uint8Array::New(env, bytes);
+    std::memcpy(addresses.Data(), captured.network_hosts.data(), bytes);
+    captured.network_hosts.clear();
+    network_hosts = addresses;
+  }
   object.Set("batches", batches);
+  object.Set("networkHosts", network_hosts);
   object.Set("frames", frames);
   object.Set("candidates", candidates);
   object.Set("forgotten", forgotten);
@@ -398,6 +407,13 @@ class Capture : public Napi::ObjectWrap<Capture> {
       packet::Address address;
       std::memcpy(&address, addresses.data() + i * 16, 16);
       table.add(address, since_us[i], until_us[i], hosts[i]);
+    }
+    const auto networks = elements<uint8_t>(info[4]);
+    const auto bits = elements<uint8_t>(info[5]);
+    for (size_t i = 0; i < std::min(networks.size() / 16, bits.size()); i++) {
+      packet::Address address;
+      std::memcpy(&address, networks.data() + i * 16, 16);
+      table.add_network(address, bits[i]);
     }
     capture_.set_hosts(std::move(table));
   }

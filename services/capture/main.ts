@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { HostDirectory } from '#core/host-directory.ts'
+import { HostDirectory, type MonitoredNetworks } from '#core/host-directory.ts'
 import { codecs as checkedInCodecs, type PacketBatch } from '#schemas'
 import type { Bus } from '#shared/bus/bus.ts'
 import type { HostKeys } from '#shared/bus/host-keys.ts'
@@ -41,6 +41,8 @@ export interface CaptureServiceOptions {
   hostsWaitMs: number
   /** Ends the run. */
   signal: AbortSignal
+  /** Monitored beside the hosts that the topic names. */
+  networks?: MonitoredNetworks | null
   /** As in CaptureOptions. */
   duplicateWindowUs?: number | null
   /** Where each host's frames are kept, so many bytes of each; null keeps none. */
@@ -77,7 +79,7 @@ const graceMs = 5000
 export async function runCaptureService(options: CaptureServiceOptions): Promise<CaptureResult> {
   const { bus, packets, sensorId, clockUs, log, signal, codecs = checkedInCodecs, duplicateWindowUs = null } = options
   const runId = randomUUID()
-  const directory = new HostDirectory()
+  const directory = new HostDirectory(options.networks ?? null)
   const memory = Number.isFinite(options.hostsWaitMs)
     ? new HostMemory(join(options.spool.folder, 'hosts.jsonl'), directory, log)
     : null
@@ -146,7 +148,7 @@ export async function runCaptureService(options: CaptureServiceOptions): Promise
     if (directory.size === 0) log.info(ids, 'waiting for hosts')
     else log.info({ ...ids, hosts: directory.size }, 'hosts are those of the last run, until the topic tells of them')
     await follower.known(options.hostsWaitMs)
-    if (directory.size === 0 && !signal.aborted)
+    if (directory.size === 0 && !options.networks && !signal.aborted)
       log.warn('no host is known: until the hosts topic names one, packets are counted as filtered and not captured')
     log.info({ hosts: directory.size, source: options.sourceName }, 'capturing')
     for await (const block of packets.blocks(signal)) {

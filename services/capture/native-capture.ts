@@ -54,10 +54,11 @@ export class NativeCapture implements PacketCapture {
   readonly #options: CaptureOptions
   readonly #native: Port
   readonly #names = new NativeNames()
-  #routedBy = 0
-  /** By host number; 0 stands for packets that concern no monitored host. */
-  readonly #hostIds = ['']
+  #routedBy = -1
+  /** By host number; 0 stands for packets that concern no monitored host. Odd ones are addresses of monitored networks. */
+  readonly #hostIds: string[] = ['']
   readonly #hostNumbers = new Map([['', 0]])
+  #networkHosts = 0
   /** Names in batches that are not complete yet, by `batchKey`. */
   readonly #batchNames = new Map<string, BatchNames>()
   #nowUs: number | null = null
@@ -116,19 +117,23 @@ export class NativeCapture implements PacketCapture {
     if (hosts === null || hosts.version === this.#routedBy) return
     this.#routedBy = hosts.version
     const spans = [...spansByBytes(hosts)]
+    const prefixes = hosts.networks?.prefixes ?? []
     this.#native.setHosts(
       Uint8Array.from(spans.flatMap(({ address }) => address)),
       Float64Array.from(spans, ({ sinceUs }) => sinceUs),
       Float64Array.from(spans, ({ untilUs }) => untilUs),
       Int32Array.from(spans, ({ hostId }) => this.#numberOf(hostId)),
+      Uint8Array.from(prefixes.flatMap(({ address }) => [...address])),
+      Uint8Array.from(prefixes, ({ bits }) => bits),
     )
   }
 
   #numberOf(hostId: string): number {
     let number = this.#hostNumbers.get(hostId)
     if (number === undefined) {
-      number = this.#hostIds.push(hostId) - 1
+      number = this.#hostNumbers.size * 2
       this.#hostNumbers.set(hostId, number)
+      this.#hostIds[number] = hostId
     }
     return number
   }
@@ -157,7 +162,9 @@ export class NativeCapture implements PacketCapture {
     return { row, batch }
   }
 
-  #take({ nowUs, batches, frames }: NativeCaptured): PacketBatch[] {
+  #take({ nowUs, batches, frames, networkHosts }: NativeCaptured): PacketBatch[] {
+    for (let at = 0; networkHosts && at < networkHosts.length; at += 16)
+      this.#hostIds[this.#networkHosts++ * 2 + 1] = addressText(networkHosts, at)
     this.#nowUs = nowUs
     for (const { host, ...chunk } of frames) this.#frames.push({ hostId: this.#hostIds[host]!, ...chunk })
     return batches.map(batch => this.#toBatch(batch))

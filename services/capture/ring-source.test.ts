@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readdirSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import process from 'node:process'
+import { text } from 'node:stream/consumers'
 import { suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ethernet, ipv4, udp } from '#core/decode/build-frame.ts'
@@ -242,6 +244,40 @@ suite('the ring in a network namespace', { skip: isInside ? false : 'runs in the
     assert.deepEqual(source.statistics(), { read: length, skipped: {}, dropped: sent - length, bytesRead })
   })
 
+  /** Reads one frame of 77 bytes of payload in a process begun by `command`, after `before`; what that process may do, and who it is. */
+  async function readElsewhere(command: string[], before: string) {
+    const moduleUrl = (file: string) => new URL(file, import.meta.url).href
+    const script = `
+      import { readFileSync } from 'node:fs'
+      import { openInterface } from '${moduleUrl('open-interface.ts')}'
+      import { becomeUser } from '${moduleUrl('../cli/become-user.ts')}'
+      const source = openInterface('wire1', 'udp')
+      ${before}
+      const [, effective] = /^CapEff:\\s*(\\w+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))
+      for await (const { count } of source.blocks()) {
+        console.log(JSON.stringify({ effective: Number('0x' + effective), uid: process.getuid(), read: count > 0 }))
+        break
+      }
+      await source.close()`
+    const [program, ...args] = [...command, process.execPath, '--input-type=module', '-e', script]
+    const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'inherit'], timeout: 60_000 })
+    const sending = setInterval(() => send(frameOf(7)), 20)
+    const exited = once(child, 'exit')
+    const output = await text(child.stdout)
+    clearInterval(sending)
+    assert.deepEqual(await exited, [0, null])
+    return JSON.parse(output)
+  }
+
+  test('it needs CAP_NET_RAW alone, and none any more once it is open', async () => {
+    const netRaw = 1 << 13
+    const only = ['setpriv', '--bounding-set', '-all,+net_raw', '--inh-caps', '-all']
+    assert.deepEqual(await readElsewhere(only, ''), { effective: netRaw, uid: 0, read: true })
+    const { uid, ...rest } = await readElsewhere(['env'], "becomeUser('nobody')")
+    assert.ok(uid > 0)
+    assert.deepEqual(rest, { effective: 0, read: true })
+  })
+
   test('capture goes on when its interface was down, and when it is another of the same name', async () => {
     const reader = new Reader(openInterface('wire1', ''))
     /** Sends until a frame comes: the interface is taken up again within a second. */
@@ -282,7 +318,7 @@ suite('the ring', { skip: isRoot && !isInside ? false : 'needs root' }, () => {
     const options = { env: { ...env, PROCLABEL_TEST_NAMESPACE: '1' }, encoding: 'utf8', timeout: 100_000 } as const
     const { status, stdout, stderr } = spawnSync('setpriv', inside, options)
     assert.equal(status, 0, `${stdout}${stderr}`)
-    assert.match(stdout, /pass 6\b/)
+    assert.match(stdout, /pass 7\b/)
   })
 
   test('an interface that is not there, or a filter that is none, is told in a sentence', () => {

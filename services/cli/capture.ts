@@ -1,12 +1,15 @@
 import { hostname } from 'node:os'
 import { Command, Option } from 'commander'
+import type { MonitoredNetworks } from '#core/host-directory.ts'
 import { InputError } from '#shared/errors.ts'
 import { MAX_FRAME_BYTES } from '../capture/files/frame-columns.ts'
 import { openCapture } from '../capture/files/open-capture.ts'
 import { compressions, type HostFilesOptions } from '../capture/host-files/host-files.ts'
 import { type CaptureServiceOptions, runCaptureService } from '../capture/main.ts'
+import { parseNetworks } from '../capture/networks.ts'
 import { openInterface } from '../capture/open-interface.ts'
 import { PacedSource } from '../capture/paced-source.ts'
+import { becomeUser } from './become-user.ts'
 import { type DuplicateFlags, duplicateOption, duplicateWindowUs } from './duplicate-option.ts'
 import { type HostKeysFlags, hostKeysOption, openHostKeys } from './host-keys-option.ts'
 import { mebibyte, type ProducerFlags, producerOptions, runService, withSpool } from './run-service.ts'
@@ -18,6 +21,8 @@ interface CaptureFlags extends ProducerFlags, HostKeysFlags, DuplicateFlags {
   file?: string
   realtime?: true
   sensor: string
+  networks?: string[]
+  user?: string
   files?: string
   filesCompression: HostFilesOptions['compression']
   filesSnap: number
@@ -42,6 +47,11 @@ export const captureCommand = (): Command =>
           "names this capture, one of several on a machine; by default the machine's name",
           hostname(),
         )
+        .option(
+          '--networks <cidr...>',
+          'monitors these networks too: an address that no host has announced is a host of its own, 4096 at most',
+        )
+        .option('--user <name>', 'goes on as this user once the interface is open; spool and files must be its own')
         .addOption(duplicateOption('by default 10 of an interface, none of a file'))
         .option('--files <folder>', 'also writes a pcap file for each monitored host and minute, HOST/TIME.pcap')
         .addOption(
@@ -64,9 +74,13 @@ export const captureCommand = (): Command =>
   ).action((given: CaptureFlags) => {
     const flags = withSpool(given, `capture-${given.sensor}`)
     return runService('capture', flags, async parts => {
+      const networks = networksOf(flags)
+      const packets = await openPackets(flags)
+      if (flags.user !== undefined) becomeUser(flags.user)
       const result = await runCaptureService({
         ...parts,
-        ...(await openPackets(flags)),
+        ...packets,
+        networks,
         hostKeys: openHostKeys(flags, parts.log),
         sensorId: flags.sensor,
         spool: { folder: flags.spool, maxBytes: flags.spoolSize * mebibyte },
@@ -76,6 +90,14 @@ export const captureCommand = (): Command =>
       parts.log.info(result, 'summary')
     })
   })
+
+function networksOf({ networks }: CaptureFlags): MonitoredNetworks | null {
+  try {
+    return networks ? parseNetworks(networks) : null
+  } catch (error) {
+    throw new InputError('PROCLABEL_CONFIG', `networks: ${(error as Error).message}`, error)
+  }
+}
 
 const filesOf = (flags: CaptureFlags): NonNullable<CaptureServiceOptions['files']> | null =>
   flags.files === undefined

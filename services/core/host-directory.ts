@@ -1,11 +1,27 @@
 import type { Host } from '#schemas'
 
+/** Networks whose addresses are monitored, each as a host of its own with the address as its id, as far as no host has announced it. */
+export interface MonitoredNetworks {
+  contains: (ip: string) => boolean
+  /** How many bits of the 16 bytes (IPv4 as v4-mapped) are a network's. */
+  readonly prefixes: readonly { address: Uint8Array; bits: number }[]
+}
+
+/** Addresses of monitored networks that become hosts; who sends to all of a network's addresses makes no more. */
+export const maxNetworkHosts = 4096
+
 /** Which address belongs to which monitored host, and when; filled from the hosts topic. */
 export class HostDirectory {
+  readonly networks: MonitoredNetworks | null
+  readonly #networkHosts = new Set<string>()
   readonly #owners = new Map<string, { hostId: string; sinceUs: number; untilUs: number }[]>()
   readonly #hosts = new Map<string, Host>()
   /** Goes up with every change, so that what was derived from the directory can be derived again. */
   version = 0
+
+  constructor(networks: MonitoredNetworks | null = null) {
+    this.networks = networks
+  }
 
   /** Takes a host's newest record in place of the one before. */
   apply(host: Host): void {
@@ -45,10 +61,17 @@ export class HostDirectory {
    */
   hostOf(ip: string, timeUs: number): string | null {
     const spans = this.#owners.get(ip)
-    if (!spans) return null
+    if (!spans) return this.#networkHost(ip)
     const distances = spans.map(({ sinceUs, untilUs }) => Math.max(sinceUs - timeUs, timeUs - untilUs, 0))
     const nearest = Math.min(...distances)
     const hosts = new Set(spans.filter((_, i) => distances[i] === nearest).map(({ hostId }) => hostId))
     return hosts.size === 1 ? [...hosts][0]! : null
+  }
+
+  #networkHost(ip: string): string | null {
+    if (this.#networkHosts.has(ip)) return ip
+    if (this.#networkHosts.size === maxNetworkHosts || !this.networks?.contains(ip)) return null
+    this.#networkHosts.add(ip)
+    return ip
   }
 }

@@ -16,6 +16,8 @@ constexpr double flow_idle_us = 60'000'000;
 constexpr size_t min_flows_before_expiry = 65'536;
 constexpr size_t max_flows = 524'288;
 constexpr double tick_every_us = 1'000'000;
+/** As in services/core/host-directory.ts. */
+constexpr size_t max_network_hosts = 4096;
 
 constexpr uint32_t bit_from_low = 1;
 constexpr uint32_t bit_take_over = 2;
@@ -116,8 +118,7 @@ void Capture::count_group(const FrameBlock& block, size_t first, size_t size) {
       count(released_[released], FlowKey(released_[released]), nullptr, 0);
     if (decoded.reason == Reason::fragment_held && host_frames_) {
       const Packet& held = decoded.packet;
-      keep_frame(block, first + i, hosts_.host_of(held.source, held.time_us),
-                 hosts_.host_of(held.destination, held.time_us));
+      keep_frame(block, first + i, host_at(held.source, held.time_us), host_at(held.destination, held.time_us));
     }
     if (decoded.reason == Reason::unsupported_link_type) unsupported_link_types_.set(block.link_type[first + i]);
     frames_[take(decoded, block, first + i)]++;
@@ -200,8 +201,8 @@ void Capture::look_for_name(const Packet& packet, uint32_t number, bool from_low
 
 /** Sets where a flow's packets go; where that is the same batch as before, the flow keeps its place in it. */
 void Capture::route(Flow& flow, double time_us) {
-  const int32_t low_host = hosts_.host_of(flow.low, time_us);
-  const int32_t high_host = hosts_.host_of(flow.high, time_us);
+  const int32_t low_host = host_at(flow.low, time_us);
+  const int32_t high_host = host_at(flow.high, time_us);
   const auto set = [](Route& route, int32_t batch) {
     if (batch != route.batch) route = {batch, Route::never, 0};
   };
@@ -213,6 +214,18 @@ void Capture::route(Flow& flow, double time_us) {
   else if (high_host != HostTable::nobody) high_batch = batch_of(high_host);
   set(flow.low_route, low_batch);
   set(flow.high_route, high_batch);
+}
+
+int32_t Capture::host_at(const Address& address, double time_us) {
+  if (hosts_.knows(address)) return hosts_.host_of(address, time_us);
+  if (!hosts_.is_in_network(address)) return HostTable::nobody;
+  const auto known = network_hosts_.find(address);
+  if (known != network_hosts_.end()) return known->second;
+  if (network_hosts_.size() == max_network_hosts) return HostTable::nobody;
+  const auto number = static_cast<int32_t>(network_hosts_.size() * 2 + 1);
+  network_hosts_.emplace(address, number);
+  answer_.network_hosts.push_back(address);
+  return number;
 }
 
 int32_t Capture::batch_of(int32_t host) {

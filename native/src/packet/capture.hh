@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "packet/batch_builder.hh"
@@ -37,7 +38,7 @@ struct CaptureOptions {
   double duplicate_window_us = -1;
 };
 
-/** The host number of packets that concern no monitored host; the caller numbers its hosts from 1 on. */
+/** The host number of packets that concern no monitored host; the caller gives its hosts even numbers from 2 on. */
 constexpr int32_t unmonitored_host = 0;
 
 /** A host's batch that is complete. */
@@ -99,6 +100,11 @@ struct Captured {
   std::vector<Candidate> candidates;
   /** Numbers of flows that are gone, of those that were among the candidates; they may be given again from now on. */
   std::vector<uint32_t> forgotten;
+  /**
+   * Addresses of monitored networks that are hosts from now on; the n-th since the beginning (from 0) has number 2n + 1.
+   * They stay here until the caller takes them.
+   */
+  std::vector<Address> network_hosts;
   /** A second of capture time is over, and every batch is closed. */
   bool ticked = false;
 };
@@ -167,6 +173,8 @@ class Capture {
   void look_for_name(const Packet& packet, uint32_t number, bool from_low, const FrameBlock& block, size_t frame,
                      const BatchRow& low, const BatchRow& high);
   void route(Flow& flow, double time_us);
+  /** The host that had this address at that time; one of a monitored network becomes a host. */
+  int32_t host_at(const Address& address, double time_us);
   int32_t batch_of(int32_t host);
   void close(HostBatch& batch);
   void close_all();
@@ -180,6 +188,7 @@ class Capture {
   std::optional<HostFrames> host_frames_;
   std::optional<Duplicates> duplicates_;
   HostTable hosts_;
+  std::unordered_map<Address, int32_t, AddressHash> network_hosts_;
   EventClock clock_;
   FrameDecoder decoder_;
   std::array<Decoded, group_size> group_;

@@ -20,4 +20,14 @@ int32_t HostTable::host_of(const Address& address, double time_us) const {
   return host;
 }
 
+bool HostTable::is_in_network(const Address& address) const {
+  const auto differs = [](uint64_t a, uint64_t b, int bits) {
+    return bits > 0 && (__builtin_bswap64(a ^ b) >> (64 - std::min(bits, 64))) != 0;
+  };
+  return std::ranges::any_of(networks_, [&](const Network& network) {
+    return !differs(address.head, network.address.head, network.bits) &&
+           !differs(address.tail, network.address.tail, network.bits - 64);
+  });
+}
+
 }  // namespace proclabel::packet

@@ -9,7 +9,11 @@
 
 namespace proclabel::packet {
 
-/** Which address belongs to which monitored host, and when. Hosts are numbers of the caller's. */
+struct AddressHash {
+  size_t operator()(const Address& address) const { return mix_bits(address.head ^ random_seed(), address.tail); }
+};
+
+/** Which address belongs to which monitored host, and when; hosts are numbers of the caller's. And which networks are monitored. */
 class HostTable {
  public:
   static constexpr int32_t nobody = -1;
@@ -18,6 +22,14 @@ class HostTable {
   void add(const Address& address, double since_us, double until_us, int32_t host) {
     spans_[address].push_back({since_us, until_us, host});
   }
+
+  /** Every address whose first `bits` bits are those of `address` (of 128, IPv4 as v4-mapped) is monitored. */
+  void add_network(const Address& address, int bits) { networks_.push_back({address, bits}); }
+
+  /** Whether the address is or was a host's. */
+  bool knows(const Address& address) const { return spans_.contains(address); }
+
+  bool is_in_network(const Address& address) const;
 
   /** The host that had this address at that time, as HostDirectory.hostOf of services/core/host-directory.ts says. */
   int32_t host_of(const Address& address, double time_us) const;
@@ -29,11 +41,13 @@ class HostTable {
     int32_t host;
   };
 
-  struct Hash {
-    size_t operator()(const Address& address) const { return mix_bits(address.head ^ random_seed(), address.tail); }
+  struct Network {
+    Address address;
+    int bits;
   };
 
-  std::unordered_map<Address, std::vector<Span>, Hash> spans_;
+  std::unordered_map<Address, std::vector<Span>, AddressHash> spans_;
+  std::vector<Network> networks_;
 };
 
 }  // namespace proclabel::packet
