@@ -5,6 +5,7 @@ import type { Command } from 'commander'
  */
 export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   label: async () => (await import('./label.ts')).labelCommand(),
+  annotate: async () => (await import('./annotate.ts')).annotateCommand(),
   record: async () => (await import('./record.ts')).recordCommand(),
   live: async () => (await import('./live.ts')).liveCommand(),
   report: async () => (await import('./report.ts')).reportCommand(),

@@ -7,13 +7,16 @@ import { exitCodes } from '#shared/exit-codes.ts'
 import type { WindowsEvidence } from '../agent/windows-log-record.ts'
 import { captureFiles, mergeCaptures } from '../capture/files/merge-captures.ts'
 import { isByHost } from '../capture/host-files/minute-files.ts'
+import { annotate } from '../embedded/annotate.ts'
 import { type LabelResult, labelCapture } from '../embedded/label.ts'
+import { PacketLabels } from '../embedded/packet-labels.ts'
 import { openSocketLogs, type SocketLogs } from '../embedded/socket-logs.ts'
+import { type FormatName, formatNames } from '../export/formats.ts'
 import { type DuplicateFlags, duplicateOption, duplicateWindowUs } from './duplicate-option.ts'
-import { JsonLinesWriter } from './json-lines-writer.ts'
 import { linkTypeText } from './link-type-text.ts'
 import { type MatchFlags, matchConstants, matchOptions } from './match-options.ts'
 import { Progress } from './progress.ts'
+import { sessionWriter } from './session-writer.ts'
 import { Summary, summaryRow } from './summary.ts'
 import { count } from './text-table.ts'
 
@@ -24,6 +27,8 @@ interface LabelFlags extends MatchFlags, DuplicateFlags {
   sockets?: string[]
   evidence?: WindowsEvidence
   out: string
+  format: FormatName
+  pcapng?: string
   sensor: string
   quiet?: true
 }
@@ -44,7 +49,9 @@ export const labelCommand = (): Command =>
         ]),
       )
       .addOption(duplicateOption('none by default: a file is read as it is'))
-      .option('--out <file>', 'where the labeled sessions go, as JSON lines; - for standard output', '-')
+      .option('--out <file>', 'where the labeled sessions go; - for standard output', '-')
+      .addOption(new Option('--format <format>', 'of the labeled sessions').choices(formatNames).default('jsonl'))
+      .option('--pcapng <file>', 'the capture once more, each packet with its process, pid and stage in a comment')
       .option('--sensor <id>', 'name of the sensor that captured', hostname())
       .option('--quiet', 'no progress bar and no report, only the line of counts'),
   ).action(async (captures: string[], flags: LabelFlags) => {
@@ -54,10 +61,14 @@ export const labelCommand = (): Command =>
     if (files.length === 0)
       throw new InputError('PROCLABEL_INPUT', `no capture (*.pcap, *.pcapng, *.cap) in ${captures.join(', ')}`)
     const packets = await mergeCaptures(files)
-    const writer = new JsonLinesWriter(flags.out)
+    if (flags.pcapng !== undefined && files.includes('-'))
+      throw new InputError('PROCLABEL_CONFIG', '--pcapng reads the captures twice: give files, not standard input')
+    const labels = flags.pcapng === undefined ? null : new PacketLabels()
+    const writer = sessionWriter(flags.format, flags.out)
     const summary = new Summary()
     const sink = (session: LabeledSession) => {
       summary.add(summaryRow(session))
+      labels?.add(session)
       return writer.write(session)
     }
     const progress = await Progress.start(files, flags.quiet === true)
@@ -73,6 +84,11 @@ export const labelCommand = (): Command =>
     progress.end()
     await writer.end()
     await packets.close()
+    if (labels !== null) {
+      const again = await mergeCaptures(files)
+      await annotate(again, labels, { pcapng: flags.pcapng!, perProcess: null, cutPayload: false })
+      await again.close()
+    }
 
     const { read, skipped } = packets.statistics()
     const damaged = sum(skipped) + sum(logs?.skipped ?? {}) > 0
