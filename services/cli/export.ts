@@ -1,68 +1,107 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import process from 'node:process'
 import { Command, Option } from 'commander'
+import type { LabeledSession } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import { exitCodes } from '#shared/exit-codes.ts'
 import packageJson from '../../package.json' with { type: 'json' }
+import { captureFiles, mergeCaptures } from '../capture/files/merge-captures.ts'
+import { PacketLabels } from '../embedded/packet-labels.ts'
+import { collectPayloads } from '../embedded/payloads.ts'
 import { Dataset, type DatasetOptions } from '../export/dataset.ts'
+import { disguiseWith, privacyText } from '../export/disguise.ts'
+import { type Division, divide } from '../export/divide.ts'
 import { type FormatName, formatNames, tableOf } from '../export/formats.ts'
 import { runExportService } from '../export/main.ts'
+import { selects } from '../export/selection.ts'
+import { compileDataset, type DatasetFlags, datasetOptions, selectionText } from './dataset-options.ts'
 import { readSessions } from './read-json-lines.ts'
 import { needsBrokers, runService, type ServiceFlags, serviceOptions, withoutBrokers } from './run-service.ts'
 import { count } from './text-table.ts'
 import { wholeNumber } from './whole-number.ts'
 
-interface ExportFlags extends ServiceFlags {
+interface ExportFlags extends ServiceFlags, DatasetFlags {
   out: string
   format: FormatName
+  payload?: number
+  captures?: string[]
   every: number
   exportGroup: string
   partitions: number
 }
 
 export const exportCommand = (): Command =>
-  withoutBrokers(serviceOptions(new Command('export')))
+  datasetOptions(withoutBrokers(serviceOptions(new Command('export'))))
     .description(
       'makes a dataset of labeled sessions: tables by day and host, each session once by its latest revision',
     )
     .argument('[file...]', 'labeled sessions as JSON lines; without any, those of Kafka, until it is told to stop')
     .requiredOption('--out <folder>', 'folder of the dataset; made when it is not there, brought up to date when it is')
     .addOption(new Option('--format <format>', 'of the tables').choices(formatNames).default('parquet'))
+    .option('--payload <bytes>', 'with files: the first payload bytes of each session', wholeNumber(1, 65_535))
+    .option('--captures <path...>', 'with --payload: captures that the sessions were labeled from')
     .option('--every <seconds>', 'with Kafka: how often the tables are brought up to date', wholeNumber(1, 86_400), 300)
     .option('--export-group <name>', 'with Kafka: each group gets all sessions; one exporter a group', 'export')
     .option('--partitions <n>', 'partitions of labeled-sessions, for the metrics', wholeNumber(1, 10_000), 48)
     .action(async (files: string[], flags: ExportFlags) => {
+      const { selection, privacy, division } = compileDataset(flags, files.length > 0)
+      const disguise = disguiseWith(privacy)
       const dataset: DatasetOptions = {
         folder: flags.out,
-        format: tableOf(flags.format, false),
-        selection: {},
-        privacy: {},
+        format: tableOf(flags.format, flags.payload !== undefined),
+        selection: { ...selectionText(flags), ...(flags.payload && { payload_bytes: flags.payload }) },
+        privacy: privacyText(privacy),
         tool: `proclabel ${packageJson.version}`,
-        wanted: () => true,
+        wanted: selects(selection),
       }
-      if (files.length > 0) return exportFiles(files, dataset)
+      if (files.length > 0) {
+        const payloads = await payloadsOf(files, flags, disguise)
+        const payloadOf = ({ session_id }: LabeledSession) => payloads?.get(session_id) ?? null
+        return exportFiles(files, { ...dataset, payloadOf }, disguise, division)
+      }
       return runService('export', needsBrokers(flags), async parts => {
         const { exportGroup: group, partitions, every } = flags
-        const result = await runExportService({
-          ...parts,
-          dataset,
-          disguise: session => session,
-          everyMs: every * 1000,
-          group,
-          partitions,
-        })
-        parts.log.info(result, 'summary')
+        const rest = { dataset, disguise, everyMs: every * 1000, group, partitions }
+        parts.log.info(await runExportService({ ...parts, ...rest }), 'summary')
       })
     })
 
-async function exportFiles(files: readonly string[], options: DatasetOptions): Promise<void> {
-  const dataset = new Dataset(options)
+/** By session id as it is exported; null where payload is not asked for. Throws InputError. */
+async function payloadsOf(
+  files: readonly string[],
+  { payload, captures = [], format }: ExportFlags,
+  disguise: (session: LabeledSession) => LabeledSession,
+): Promise<Map<string, Uint8Array> | null> {
+  if (payload === undefined && captures.length === 0) return null
+  if (payload === undefined || captures.length === 0 || format === 'csv')
+    throw new InputError('PROCLABEL_CONFIG', '--payload and --captures go together, with Parquet or JSON lines')
+  const labels = new PacketLabels()
+  for (const file of files)
+    for await (const session of readSessions(file))
+      if (session !== null) labels.add({ ...session, session_id: disguise(session).session_id })
+  const packets = await mergeCaptures(await captureFiles(captures))
+  const payloads = await collectPayloads(packets, labels, payload)
+  await packets.close()
+  return payloads
+}
+
+async function exportFiles(
+  files: readonly string[],
+  options: DatasetOptions,
+  disguise: (session: LabeledSession) => LabeledSession,
+  division: Division | null,
+): Promise<void> {
+  const staging = join(options.folder, '.staging')
+  if (division) rmSync(staging, { recursive: true, force: true })
+  const first = new Dataset(division ? { ...options, folder: staging, format: tableOf('jsonl', false) } : options)
   let read = 0
   let skipped = 0
   for (const file of files) {
     for await (const session of readSessions(file)) {
       read++
       if (session === null) skipped++
-      else await dataset.add(session)
+      else await first.add(disguise(session))
     }
   }
   if (read === skipped)
@@ -70,7 +109,9 @@ async function exportFiles(files: readonly string[], options: DatasetOptions): P
       'PROCLABEL_INPUT',
       `${files.join(', ')} holds no labeled sessions: give it what 'proclabel label' wrote`,
     )
-  await dataset.flush()
+  await first.flush()
+  const dataset = division ? await divide(staging, options, division) : first
+  if (division) rmSync(staging, { recursive: true })
   process.stderr.write(`${count(dataset.sessions)} sessions in ${options.folder}\n`)
   process.stderr.write(`records ${read} read, ${skipped} skipped\n`)
   process.exitCode = skipped > 0 ? exitCodes.damagedInput : exitCodes.done
