@@ -88,65 +88,86 @@ export class Summary {
     else this.#processes.set(row.process, process)
   }
 
-  /** The report, with so many of the processes that have most sessions. */
+  /** The report as text, with so many of the processes that have most sessions. */
   render(processesShown = 20): string {
-    if (this.#sessions === 0) return 'Sessions  0'
+    const tables = this.sections(processesShown).map(sectionText)
+    return [this.headline().join('\n'), ...tables].join('\n\n')
+  }
+
+  /** What stands above the tables, a line each. */
+  headline(): string[] {
+    if (this.#sessions === 0) return ['Sessions  0']
     const protocols = sorted(this.#protocols, n => n).map(([name, n]) => `${protocolName(name)} ${count(n)}`)
     const lines = [`Sessions  ${count(this.#sessions)}  (${protocols.join(', ')})`]
     if (this.#monitored === 0)
-      return [...lines, 'No session is of a monitored host: give a socket log to have them labeled.'].join('\n')
+      return [...lines, 'No session is of a monitored host: give a socket log to have them labeled.']
     const post = [...this.#stages].reduce((sum, [name, { sessions }]) => sum + (postStages.has(name) ? sessions : 0), 0)
     if (this.#monitored < this.#sessions)
       lines.push(`  of monitored hosts  ${count(this.#monitored)}; the rates below are of these`)
     lines.push(
       `Labeled   ${count(this.#labeled)}  ${percent(this.#labeled, this.#monitored)}` +
         `  (before post-processing ${percent(this.#labeled - post, this.#monitored)})`,
-      '',
-      table(
-        ['Stage', '', 'Sessions', 'Share', 'Precision at least'],
-        Object.entries(stages).map(([name, title]) => {
-          const { sessions, confidence, measured } = this.#stages.get(name) ?? {
-            sessions: 0,
-            confidence: 0,
-            measured: 0,
-          }
-          const precision =
-            measured === 0 ? (name === 'A' ? 'not estimated' : 'too few samples') : percent(confidence, measured)
-          return [name, title, count(sessions), percent(sessions, this.#monitored), sessions === 0 ? '' : precision]
-        }),
-      ),
-      '',
-      table(
-        ['Process', 'Sessions', 'Share', 'Bytes'],
-        sorted(this.#processes, ({ sessions }) => sessions)
-          .slice(0, processesShown)
-          .map(([name, { sessions, bytes }]) => [
-            name,
-            count(sessions),
-            percent(sessions, this.#labeled),
-            count(bytes),
-          ]),
-      ),
     )
-    if (this.#processes.size > processesShown) lines.push(`… and ${count(this.#processes.size - processesShown)} more`)
-    if (this.#causes.size > 0)
-      lines.push(
-        '',
-        table(
-          ['Unknown because', '', 'Sessions', 'Share'],
-          sorted(this.#causes, n => n).map(([cause, n]) => [
-            cause,
-            (causes as Record<string, string>)[cause] ?? '',
-            count(n),
-            percent(n, this.#monitored),
-          ]),
-        ),
-      )
-    return lines.join('\n')
+    return lines
+  }
+
+  /** Its tables; none without sessions of monitored hosts. */
+  sections(processesShown: number): Section[] {
+    if (this.#monitored === 0) return []
+    let upTo = 0
+    const stageRows = Object.entries(stages).map(([name, title]) => {
+      const { sessions, confidence, measured } = this.#stages.get(name) ?? { sessions: 0, confidence: 0, measured: 0 }
+      upTo += sessions
+      const precision =
+        measured === 0 ? (name === 'A' ? 'not estimated' : 'too few samples') : percent(confidence, measured)
+      return [
+        ...[name, title, count(sessions), percent(sessions, this.#monitored), percent(upTo, this.#monitored)],
+        sessions === 0 ? '' : precision,
+      ]
+    })
+    const processRows = sorted(this.#processes, ({ sessions }) => sessions)
+      .slice(0, processesShown)
+      .map(([name, { sessions, bytes }]) => [name, count(sessions), percent(sessions, this.#labeled), count(bytes)])
+    const causeRows = sorted(this.#causes, n => n).map(([cause, n]) => [
+      ...[cause, (causes as Record<string, string>)[cause] ?? '', count(n), percent(n, this.#monitored)],
+    ])
+    const hidden = this.#processes.size - processesShown
+    return [
+      {
+        title: 'Match rate by stage',
+        note: 'F and N are post-processing.',
+        head: ['Stage', '', 'Sessions', 'Share', 'Up to here', 'Precision at least'],
+        rows: stageRows,
+      },
+      {
+        title: 'Processes',
+        note: hidden > 0 ? `… and ${count(hidden)} more` : null,
+        head: ['Process', 'Sessions', 'Share', 'Bytes'],
+        rows: processRows,
+      },
+      {
+        title: 'Sessions without a label',
+        note: null,
+        head: ['Unknown because', '', 'Sessions', 'Share'],
+        rows: causeRows,
+      },
+    ].filter(({ rows }) => rows.length > 0)
   }
 }
 
-function increase(counts: Map<string, number>, key: string, by: number): void {
+/** A table of the report: on the terminal, and on the page. */
+export interface Section {
+  title: string
+  /** A line below it; null for none. */
+  note: string | null
+  head: string[]
+  rows: string[][]
+}
+
+export const sectionText = ({ head, rows, note }: Section): string =>
+  `${table(head, rows)}${note === null ? '' : `\n${note}`}`
+
+export function increase(counts: Map<string, number>, key: string, by: number): void {
   const now = (counts.get(key) ?? 0) + by
   if (now === 0) counts.delete(key)
   else counts.set(key, now)
@@ -157,5 +178,5 @@ const numbered: Record<string, string> = { 2: 'IGMP', 47: 'GRE', 50: 'ESP', 58: 
 const protocolName = (proto: string): string => (/^\d/.test(proto) ? (numbered[proto] ?? `protocol ${proto}`) : proto)
 
 /** Largest first; equal ones by name, so that the same sessions give the same report. */
-const sorted = <T>(map: Map<string, T>, size: (value: T) => number): [string, T][] =>
+export const sorted = <T>(map: Map<string, T>, size: (value: T) => number): [string, T][] =>
   [...map].sort((a, b) => size(b[1]) - size(a[1]) || (a[0] < b[0] ? -1 : 1))

@@ -4,7 +4,7 @@ import type { BeginAt, Bus, ConsumedRecord, Subscription } from '#shared/bus/bus
 export const sessionsTopic = 'labeled-sessions'
 
 export interface SessionReaderOptions {
-  bus: Pick<Bus, 'subscribe'>
+  bus: Pick<Bus, 'subscribe' | 'reader'>
   group: string
   codecs: Pick<Codecs, typeof sessionsTopic>
   /** Learns the schemas of records that other versions wrote; answers undefined when it knows them. */
@@ -27,6 +27,25 @@ export interface SessionBatch {
 export function readSessions(options: SessionReaderOptions): AsyncGenerator<SessionBatch> {
   const { bus, group, signal, beginAt = 'earliest' } = options
   return decoded(bus.subscribe([sessionsTopic], group, signal, {}, beginAt), options)
+}
+
+/** How often it is looked whether the end is reached. */
+const endCheckMs = 200
+
+/** The labeled sessions that are there, to the end of the topic; all revisions. `group` is to be of this reader alone. */
+export async function* readToEnd(options: SessionReaderOptions): AsyncGenerator<LabeledSession> {
+  const { bus, group, signal } = options
+  const end = new AbortController()
+  const watch = setInterval(() => {
+    const reader = bus.reader(group)
+    if (reader?.knowsEnd && reader.waiting === 0 && reader.lag.every(({ records }) => records === 0)) end.abort()
+  }, endCheckMs)
+  try {
+    for await (const { sessions } of readSessions({ ...options, signal: AbortSignal.any([signal, end.signal]) }))
+      for (const { session } of sessions) yield session
+  } finally {
+    clearInterval(watch)
+  }
 }
 
 async function* decoded(

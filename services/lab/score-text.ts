@@ -8,9 +8,16 @@ function share(part: number, whole: number): string {
   return `${percent(part, whole)} (${(100 * low).toFixed(2)} to ${(100 * high).toFixed(2)})`
 }
 
-const head = ['', 'Sessions', 'Labeled', 'Right', 'Completeness, 95 % interval', 'Accuracy of labels, 95 % interval']
+export const scoreHead = [
+  '',
+  'Sessions',
+  'Labeled',
+  'Right',
+  'Completeness, 95 % interval',
+  'Accuracy of labels, 95 % interval',
+]
 
-const row = (title: string, { sessions, labeled, right }: Tally): string[] => [
+export const scoreRow = (title: string, { sessions, labeled, right }: Tally): string[] => [
   title,
   count(sessions),
   count(labeled),
@@ -20,9 +27,9 @@ const row = (title: string, { sessions, labeled, right }: Tally): string[] => [
 ]
 
 /** Rows of judged sessions by a class, the largest first. */
-function rowsBy(judged: readonly Judged[], classOf: (one: Judged) => string): string[][] {
+export function scoreRowsBy(judged: readonly Judged[], classOf: (one: Judged) => string): string[][] {
   const classes = [...Map.groupBy(judged, classOf)]
-  return classes.sort((a, b) => b[1].length - a[1].length).map(([title, list]) => row(title, tally(list)))
+  return classes.sort((a, b) => b[1].length - a[1].length).map(([title, list]) => scoreRow(title, tally(list)))
 }
 
 /** The score as text. */
@@ -31,7 +38,7 @@ export function scoreText(score: Score): string {
   const labeled = final.filter(({ verdict }) => verdict !== 'unlabeled')
   const unlabeled = final.filter(({ verdict }) => verdict === 'unlabeled')
   const parts = [
-    table(head, [row('when they ended', tally(live)), row('by their last revision', tally(final))]),
+    table(scoreHead, [scoreRow('when they ended', tally(live)), scoreRow('by their last revision', tally(final))]),
     `sessions without truth ${count(untold)}, truth without a session ${count(unseen)}; neither is counted above`,
     section('By stage', labeled, ({ session }) => session.stage ?? ''),
     section('By protocol', final, ({ session }) => session.proto),
@@ -44,7 +51,7 @@ export function scoreText(score: Score): string {
 }
 
 const section = (title: string, judged: readonly Judged[], classOf: (one: Judged) => string): string =>
-  judged.length === 0 ? '' : table([title, ...head.slice(1)], rowsBy(judged, classOf))
+  judged.length === 0 ? '' : table([title, ...scoreHead.slice(1)], scoreRowsBy(judged, classOf))
 
 /** What accuracy is had at what completeness, when labels below a confidence are left out; stage A states none and always stays. */
 function thresholds(judged: readonly Judged[]): string {

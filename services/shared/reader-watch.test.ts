@@ -14,6 +14,7 @@ const idle: ReaderStatistics = {
   ],
   oldestMs: null,
   waiting: 0,
+  knowsEnd: true,
   rebalances: 1,
   crashes: { restarted: 0, final: 0 },
 }

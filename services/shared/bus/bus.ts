@@ -63,6 +63,8 @@ export interface Subscription extends AsyncIterable<Batch> {
 export interface ReaderStatistics {
   /** Records of each topic-partition it has that were not handed out, as far as is known. */
   lag: readonly { topic: string; partition: number; records: number }[]
+  /** Whether each of them was asked how far it goes; until then its lag is 0. */
+  knowsEnd: boolean
   /** When the bus took in the oldest of them, or one before it, milliseconds since the epoch; null where there are none. */
   oldestMs: number | null
   /** Those of them that are in memory. */

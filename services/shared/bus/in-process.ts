@@ -162,6 +162,7 @@ export class InProcessBus implements Bus {
     const ofTopic = Map.groupBy(waiting, ({ topic }) => topic)
     return {
       lag: Array.from(group.topics, topic => ({ topic, partition, records: ofTopic.get(topic)?.length ?? 0 })),
+      knowsEnd: true,
       oldestMs: waiting[0]?.appendMs ?? null,
       waiting: waiting.length,
       rebalances: group.epoch + 1,

@@ -157,14 +157,16 @@ export class KafkaSubscription implements Subscription {
     const lag: ReaderStatistics['lag'][number][] = []
     let oldestMs: number | null = null
     let waiting = 0
+    let knowsEnd = this.#partitions.size > 0
     for (const { partition, merged } of this.#partitions.values()) {
       for (const strand of merged.strands) {
         lag.push({ topic: strand.topic, partition, records: strand.lag })
         waiting += strand.waiting
+        knowsEnd &&= strand.knowsEnd
         if (strand.oldestMs !== null) oldestMs = Math.min(oldestMs ?? strand.oldestMs, strand.oldestMs)
       }
     }
-    return { lag, oldestMs, waiting, rebalances: this.#rebalances, crashes: { ...this.#crashes } }
+    return { lag, knowsEnd, oldestMs, waiting, rebalances: this.#rebalances, crashes: { ...this.#crashes } }
   }
 
   async seek(partition: number, to: 'committed' | 'earliest'): Promise<boolean> {

@@ -83,6 +83,11 @@ export class Strand {
     return this.lag === 0 ? null : (this.head?.appendMs ?? this.#lastAppendMs)
   }
 
+  /** Whether the log's end was told once. */
+  get knowsEnd(): boolean {
+    return this.#end !== null
+  }
+
   /** Whether nothing waits here while the log has more, or may have: it was never asked. */
   get isBehind(): boolean {
     return this.head === null && (this.#end === null || this.position! < this.#end)
