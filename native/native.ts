@@ -74,6 +74,8 @@ export interface NativeProcess {
   parentPid: number | null
   services: string[]
   containerId: string | null
+  /** Name, or number as text where it has no name here. */
+  user: string | null
 }
 
 /** One reader of what the system tells about sockets and processes; not to be shared between threads. */

@@ -42,6 +42,7 @@ Napi::Object to_process(Napi::Env env, const Process& process) {
   for (uint32_t i = 0; i < process.services.size(); i++) services[i] = process.services[i];
   object.Set("services", services);
   object.Set("containerId", text_or_null(env, process.container_id));
+  object.Set("user", text_or_null(env, process.user));
   return object;
 }
 

@@ -22,6 +22,8 @@ struct Process {
   std::vector<std::string> services;
   /** Empty outside containers. */
   std::string container_id;
+  /** Name of the user it runs as, or the number where no name is known; empty when not known. */
+  std::string user;
 
   bool operator==(const Process&) const = default;
 };

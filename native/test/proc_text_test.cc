@@ -87,11 +87,18 @@ TEST("the path of an executable that was replaced while it runs") {
   CHECK_EQUAL(base_name("/usr/bin/"), "");
 }
 
+TEST("the user is the effective one") {
+  CHECK_EQUAL(effective_user("Name:\tsudo\nUid:\t1000\t0\t0\t0\nGid:\t1000\t7\t7\t7\n").value_or(9), 0u);
+  CHECK_EQUAL(effective_user("Name:\tbash\nUid:\t1000\t1001\t1002\t1003\n").value_or(9), 1001u);
+  CHECK(!effective_user("Name:\tbash\nUid:\t1000"));
+  CHECK(!effective_user(""));
+}
+
 TEST("no text makes the readers of /proc read beyond its end") {
   std::mt19937 random(1);
-  const std::string seeds[] = {stat_of_bash, "socket:[49437]", "0::/system.slice/docker-" + id + ".scope/ssh.service\n"};
+  const std::string seeds[] = {stat_of_bash, "Name:\tbash\nUid:\t1000\t1001\t1002\t1003\n", "socket:[49437]", "0::/system.slice/docker-" + id + ".scope/ssh.service\n"};
   for (int round = 0; round < 30000; round++) {
-    std::string text = seeds[random() % 3];
+    std::string text = seeds[random() % 4];
     for (int edits = random() % 8; edits > 0 && !text.empty(); edits--) {
       const size_t at = random() % text.size();
       switch (random() % 3) {
@@ -106,6 +113,7 @@ TEST("no text makes the readers of /proc read beyond its end") {
     parse_stat(view);
     parse_socket_link(view);
     container_id(view);
+    effective_user(view);
     systemd_unit(view);
     base_name(executable_path(view));
   }

@@ -4,6 +4,7 @@ import type { Topic, TopicRecord } from '#schemas'
 import { EventMessages } from './event-messages.ts'
 import type { EventSource } from './event-source.ts'
 import { HostRecorder } from './host-record.ts'
+import type { Privacy } from './privacy.ts'
 import { SnapshotBuilder } from './snapshots.ts'
 import type { SocketSource } from './socket-source.ts'
 
@@ -29,6 +30,8 @@ export interface AgentOptions {
   /** The host's name when not given. */
   hostId?: string | undefined
   pollPeriodMs?: number | undefined
+  /** What is left out of all records; nothing when not given. */
+  privacy?: Privacy | undefined
   /** A multiple of the second that a message covers. */
   keyframePeriodMs?: number | undefined
   /** Called after every message. */
@@ -80,7 +83,9 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
     events: 0,
     lostEvents: 0,
   }
-  const outgoing = new Outgoing(options.publish, topic => {
+  const publish: PublishAgentRecord = (topic, record) =>
+    options.publish(topic, options.privacy?.apply(topic, record) ?? record)
+  const outgoing = new Outgoing(publish, topic => {
     if (topic === 'hosts') return
     statistics.droppedMessages++
     if (topic === 'socket-snapshots') snapshots.restart()

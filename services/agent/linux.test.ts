@@ -4,6 +4,7 @@ import dgram from 'node:dgram'
 import { once } from 'node:events'
 import { readlinkSync } from 'node:fs'
 import net from 'node:net'
+import { userInfo } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, test } from 'node:test'
@@ -127,6 +128,7 @@ test('the owner is told with start time, name, path and parent', { skip }, async
   assert.equal(owner?.path, readlinkSync('/proc/self/exe'))
   assert.equal(owner.name, path.basename(process.execPath))
   assert.equal(owner.parent_pid, process.ppid)
+  assert.equal(owner.user, userInfo().username)
   // A clock tick is 10 ms; node's own clock starts a moment after the process did.
   const startedUs = (Date.now() - process.uptime() * 1000) * 1000
   assert.ok(Math.abs(owner.start_us! - startedUs) < 1_000_000, `${owner.start_us} is not about ${startedUs}`)

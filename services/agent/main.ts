@@ -8,6 +8,7 @@ import { agentMetrics, producerMetrics } from '#shared/service-metrics.ts'
 import { Spool } from '#shared/spool.ts'
 import { type AgentStatistics, type AgentTopic, runAgent } from './agent.ts'
 import type { OpenedEvents } from './event-source.ts'
+import type { Privacy } from './privacy.ts'
 import type { SocketSource } from './socket-source.ts'
 
 export interface AgentServiceOptions {
@@ -17,6 +18,8 @@ export interface AgentServiceOptions {
   events?: OpenedEvents | undefined
   hostId: string
   pollPeriodMs: number
+  /** What is left out of all records; nothing when not given. */
+  privacy?: Privacy | undefined
   /** Where records wait while the bus is away; the oldest are dropped when there are more bytes than that. */
   spool: { folder: string; maxBytes: number }
   log: Log
@@ -83,8 +86,17 @@ export async function runAgentService(
   polling.ready()
   polling.waiting(true)
   try {
-    const { pollPeriodMs } = options
-    const agent = await runAgent({ source: measured, events, publish, signal, hostId, pollPeriodMs, onProgress })
+    const { pollPeriodMs, privacy } = options
+    const agent = await runAgent({
+      source: measured,
+      events,
+      publish,
+      signal,
+      hostId,
+      pollPeriodMs,
+      privacy,
+      onProgress,
+    })
     return { agent, outgoing: outgoing.statistics }
   } finally {
     polling.waiting(false)

@@ -92,6 +92,6 @@ export function toProcess(native: NativeProcess): Process {
     parent_pid: native.parentPid,
     services: native.services,
     container_id: native.containerId,
-    user: null,
+    user: native.user,
   }
 }

@@ -4,10 +4,11 @@ import { HostKey, signedBus } from '#shared/bus/signed-records.ts'
 import { openLinuxSource } from '../agent/linux.ts'
 import { runAgentService } from '../agent/main.ts'
 import { type EventsFlags, eventsOption, openEvents } from './events-option.ts'
+import { type PrivacyFlags, privacyOf, privacyOptions } from './privacy-option.ts'
 import { mebibyte, type ProducerFlags, producerOptions, runService, withSpool } from './run-service.ts'
 import { wholeNumber } from './whole-number.ts'
 
-interface AgentFlags extends ProducerFlags, EventsFlags {
+interface AgentFlags extends ProducerFlags, EventsFlags, PrivacyFlags {
   host: string
   period: number
   hostKeyFile?: string
@@ -15,12 +16,17 @@ interface AgentFlags extends ProducerFlags, EventsFlags {
 
 export const agentCommand = (): Command =>
   producerOptions(
-    new Command('agent')
-      .description("publishes this machine's addresses, sockets and their processes")
-      .option('--host <id>', "host id; by default the machine's name", hostname())
-      .option('--period <ms>', 'time between two polls of the socket table, milliseconds', wholeNumber(1, 60_000), 50)
-      .addOption(eventsOption())
-      .option('--host-key-file <file>', "private key, PEM, that signs what this host tells; the Kafka client's may do"),
+    privacyOptions(
+      new Command('agent')
+        .description("publishes this machine's addresses, sockets and their processes")
+        .option('--host <id>', "host id; by default the machine's name", hostname())
+        .option('--period <ms>', 'time between two polls of the socket table, milliseconds', wholeNumber(1, 60_000), 50)
+        .addOption(eventsOption())
+        .option(
+          '--host-key-file <file>',
+          "private key, PEM, that signs what this host tells; the Kafka client's may do",
+        ),
+    ),
   ).action((given: AgentFlags) => {
     const flags = withSpool(given, 'agent')
     const hostKey = flags.hostKeyFile === undefined ? null : new HostKey(flags.hostKeyFile)
@@ -33,6 +39,7 @@ export const agentCommand = (): Command =>
         events: openEvents(flags),
         hostId: flags.host,
         pollPeriodMs: flags.period,
+        privacy: privacyOf(flags),
         spool: { folder: flags.spool, maxBytes: flags.spoolSize * mebibyte },
       })
       parts.log.info({ agent, outgoing }, 'summary')

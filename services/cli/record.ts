@@ -3,10 +3,11 @@ import { Command, Option } from 'commander'
 import { openLinuxSource } from '../agent/linux.ts'
 import { type LogFormat, record } from '../agent/record.ts'
 import { type EventsFlags, eventsOption, openEvents } from './events-option.ts'
+import { type PrivacyFlags, privacyOf, privacyOptions } from './privacy-option.ts'
 import { stopSignal } from './stop-signal.ts'
 import { wholeNumber } from './whole-number.ts'
 
-interface RecordFlags extends EventsFlags {
+interface RecordFlags extends EventsFlags, PrivacyFlags {
   out: string
   format: LogFormat
   host?: string
@@ -15,38 +16,41 @@ interface RecordFlags extends EventsFlags {
 }
 
 export const recordCommand = (): Command =>
-  new Command('record')
-    .description("writes this machine's sockets and their processes to a socket log, the input of `proclabel label`")
-    .requiredOption('--out <folder>', 'folder of the log; made when it is not there')
-    .addOption(
-      new Option('--format <format>', 'JSON Lines, or Avro container files')
-        .choices(['jsonl', 'avro'])
-        .default('jsonl'),
-    )
-    .option('--host <id>', "host id; by default the machine's name")
-    .option('--period <ms>', 'time between two polls of the socket table, milliseconds', wholeNumber(1, 60_000), 50)
-    .addOption(eventsOption())
-    .option('--duration <s>', 'stop by itself after so many seconds', wholeNumber(1, 31_536_000))
-    .action(async (flags: RecordFlags) => {
-      const { out, format, host, period, duration } = flags
-      const source = openLinuxSource()
-      const events = openEvents(flags)
-      const say = (line: string) => process.stderr.write(`${line}\n`)
-      if (source.restriction) say(source.restriction)
-      for (const refusal of events.refusals) say(`no kernel events by ${refusal}`)
-      const how = events.source ? ` and by ${events.source.mechanism} events` : ''
-      say(`recording the sockets of ${host ?? 'this machine'} every ${period} ms${how} to ${out}; Ctrl-C ends it`)
-      const statistics = await record({
-        source,
-        events: events.source,
-        out,
-        format,
-        hostId: host,
-        pollPeriodMs: period,
-        signal: stopSignal(duration),
-      })
-      const { polls, messages, missedPolls, lostEvents } = statistics
-      say(
-        `${polls} polls and ${statistics.events} events in ${messages} messages, ${missedPolls} polls missed, ${lostEvents} events lost`,
+  privacyOptions(
+    new Command('record')
+      .description("writes this machine's sockets and their processes to a socket log, the input of `proclabel label`")
+      .requiredOption('--out <folder>', 'folder of the log; made when it is not there')
+      .addOption(
+        new Option('--format <format>', 'JSON Lines, or Avro container files')
+          .choices(['jsonl', 'avro'])
+          .default('jsonl'),
       )
+      .option('--host <id>', "host id; by default the machine's name")
+      .option('--period <ms>', 'time between two polls of the socket table, milliseconds', wholeNumber(1, 60_000), 50)
+      .addOption(eventsOption())
+      .option('--duration <s>', 'stop by itself after so many seconds', wholeNumber(1, 31_536_000)),
+  ).action(async (flags: RecordFlags) => {
+    const { out, format, host, period, duration } = flags
+    const privacy = privacyOf(flags)
+    const source = openLinuxSource()
+    const events = openEvents(flags)
+    const say = (line: string) => process.stderr.write(`${line}\n`)
+    if (source.restriction) say(source.restriction)
+    for (const refusal of events.refusals) say(`no kernel events by ${refusal}`)
+    const how = events.source ? ` and by ${events.source.mechanism} events` : ''
+    say(`recording the sockets of ${host ?? 'this machine'} every ${period} ms${how} to ${out}; Ctrl-C ends it`)
+    const statistics = await record({
+      source,
+      events: events.source,
+      out,
+      format,
+      hostId: host,
+      pollPeriodMs: period,
+      privacy,
+      signal: stopSignal(duration),
     })
+    const { polls, messages, missedPolls, lostEvents } = statistics
+    say(
+      `${polls} polls and ${statistics.events} events in ${messages} messages, ${missedPolls} polls missed, ${lostEvents} events lost`,
+    )
+  })

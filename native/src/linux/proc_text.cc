@@ -71,6 +71,15 @@ std::string_view container_id(std::string_view cgroup_text) {
   return {};
 }
 
+std::optional<uint32_t> effective_user(std::string_view status_text) {
+  constexpr std::string_view mark = "\nUid:\t";
+  const size_t at = status_text.find(mark);
+  if (at == std::string_view::npos) return std::nullopt;
+  status_text.remove_prefix(at + mark.size());
+  take_until(status_text, '\t');
+  return parse_number<uint32_t>(take_until(status_text, '\t'));
+}
+
 std::string_view systemd_unit(std::string_view cgroup_text) {
   while (!cgroup_text.empty()) {
     std::string_view path = take_until(cgroup_text, '\n');

@@ -25,6 +25,9 @@ uint32_t parse_socket_link(std::string_view link);
 /** The 64 hex digits by which docker, containerd, CRI-O and podman name a container's cgroup; empty without one. */
 std::string_view container_id(std::string_view cgroup_text);
 
+/** Whom a process may act as: the second number of `Uid:` in /proc/PID/status. */
+std::optional<uint32_t> effective_user(std::string_view status_text);
+
 /** The service unit that systemd started the process in, such as `ssh.service`; empty without one. */
 std::string_view systemd_unit(std::string_view cgroup_text);
 

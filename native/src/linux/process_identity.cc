@@ -2,12 +2,14 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <unordered_map>
 
 #include "linux/clock.hh"
 #include "linux/proc_text.hh"
@@ -36,6 +38,29 @@ int64_t us_per_tick() {
   return us;
 }
 
+/**
+ * The name that /etc/passwd has for a user, else the number: asking a directory service could take seconds. In a container
+ * numbers have other names.
+ */
+std::string user_name(uint32_t user, const std::string& container) {
+  static std::unordered_map<uint32_t, std::string> names;
+  constexpr size_t max_names = 4096;
+  if (!container.empty()) return std::to_string(user);
+  const auto known = names.find(user);
+  if (known != names.end()) return known->second;
+  if (names.size() >= max_names) names.clear();
+  std::string name = std::to_string(user);
+  if (FILE* file = fopen("/etc/passwd", "re")) {
+    while (const passwd* entry = fgetpwent(file)) {
+      if (entry->pw_uid != user) continue;
+      name = entry->pw_name;
+      break;
+    }
+    fclose(file);
+  }
+  return names[user] = name;
+}
+
 }  // namespace
 
 int64_t start_us_of_ticks(uint64_t ticks) { return boot_us() + static_cast<int64_t>(ticks) * us_per_tick(); }
@@ -59,6 +84,7 @@ std::shared_ptr<Process> read_process(int pid, int folder) {
   process->name = process->path.empty() ? stat->command : base_name(process->path);
   const std::string cgroup = read_text(folder, "cgroup");
   process->container_id = container_id(cgroup);
+  if (const auto user = effective_user(read_text(folder, "status"))) process->user = user_name(*user, process->container_id);
   if (const auto unit = systemd_unit(cgroup); !unit.empty()) process->services.emplace_back(unit);
   return process;
 }
