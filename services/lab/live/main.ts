@@ -2,8 +2,9 @@
  * `npm run lab`: the live lab, then its recording under all conditions, a row each.
  *
  * `npm run lab -- [--seconds 300] [--at-once 4] [--seed 1] [--events tracepoint] [--out FOLDER | --from FOLDER]
- * [--row TEXT] [--wrong]`: `--from` takes a recording that an earlier run left in its `--out`; `--row` runs the rows whose
- * title holds the text and prints their whole score, `--wrong` every wrong label too. Needs root.
+ * [--row TEXT] [--wrong] [--peers]`: `--from` takes a recording that an earlier run left in its `--out`; `--row` runs the rows whose
+ * title holds the text and prints their whole score, `--wrong` every wrong label too; `--peers` runs other programs of the
+ * kind on one of the hosts and scores them on the same traffic. Needs root.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,11 +12,14 @@ import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { defaultConstants } from '#core/constants.ts'
 import { conditionRow, conditionTable } from '../condition-table.ts'
+import type { Judged } from '../score.ts'
 import { scoreInputs } from '../score-inputs.ts'
 import { scoreText, wrongText } from '../score-text.ts'
 import { conditions } from './conditions.ts'
+import { peerTable } from './peer-table.ts'
 import { Recording, readTruth } from './recording.ts'
 import { contradictions, type LabRecord, runLab } from './run.ts'
+import { hosts } from './switch.ts'
 
 const { values } = parseArgs({
   options: {
@@ -27,19 +31,22 @@ const { values } = parseArgs({
     from: { type: 'string' },
     row: { type: 'string' },
     wrong: { type: 'boolean', default: false },
+    peers: { type: 'boolean', default: false },
   },
 })
 
-async function run(folder: string): Promise<void> {
-  const { seconds, seed, events } = values
+async function run(folder: string): Promise<LabRecord> {
+  const { seconds, seed, events, peers } = values
   const lab = await runLab({
     folder,
     seconds: Number(seconds),
     seed: Number(seed),
     events,
+    peers,
     atOnce: Number(values['at-once']),
   })
   console.log(`${runsText(lab)}\n`)
+  return lab
 }
 
 /** What ran, and what did not go as it was to. */
@@ -63,10 +70,11 @@ function runsText(lab: LabRecord): string {
 const folder = values.from ?? values.out ?? mkdtempSync(path.join(tmpdir(), 'proclabel-lab-'))
 mkdirSync(folder, { recursive: true })
 try {
-  if (values.from === undefined) await run(folder)
+  const lab = values.from === undefined ? await run(folder) : null
   const recording = await Recording.open({ capture: `${folder}/capture.pcap`, sockets: `${folder}/sockets` })
   const truth = readTruth(folder)
   const rows: string[][] = []
+  const ofFirstHost = new Map<string, Judged[]>()
   for (const condition of conditions) {
     const { title, constants } = condition
     if (values.row !== undefined && !title.includes(values.row)) continue
@@ -74,9 +82,14 @@ try {
     const score = await scoreInputs(recorded, { ...defaultConstants, ...constants })
     rows.push(conditionRow(title, score))
     if (values.row !== undefined) console.log(`${title}\n\n${scoreText(score)}\n`)
+    ofFirstHost.set(
+      title,
+      score.final.filter(({ session }) => session.host_id === hosts[0]),
+    )
     if (values.wrong) for (const one of score.final) if (one.verdict === 'wrong') console.log(wrongText(one))
   }
   console.log(conditionTable(rows))
+  if (lab && values.peers) console.log(`\n${peerTable(lab, ofFirstHost, Number(values.seconds))}`)
 } finally {
   if (values.from === undefined && values.out === undefined) rmSync(folder, { recursive: true })
 }

@@ -7,6 +7,7 @@ import { ended, waitForOutput } from '../../e2e/lab/network.ts'
 import { proclabel } from '../../e2e/lab/recording.ts'
 import type { TruthLine } from '../truth-line.ts'
 import type { DriverRun, DriverTask } from './driver.ts'
+import { cpuSecondsOf, type PeerRun, startPeers } from './peers.ts'
 import { startServers } from './servers.ts'
 import { hosts, LabSwitch } from './switch.ts'
 import { Witness } from './witness.ts'
@@ -21,6 +22,8 @@ export interface LabOptions {
   seed: number
   /** Kernel events that the agents use beside their polls, as for `--events`. */
   events: string
+  /** Other programs of the kind run on the first host, beside its agent. */
+  peers?: boolean
 }
 
 export interface LabRecord {
@@ -29,6 +32,9 @@ export interface LabRecord {
   truth: TruthLine[]
   /** What the programs did, and said of themselves. */
   runs: (DriverRun & { host: string })[]
+  /** CPU seconds of the agent of the first host. */
+  agentCpuSeconds: number
+  peers: PeerRun[]
 }
 
 /**
@@ -48,12 +54,14 @@ export async function runLab(options: LabOptions): Promise<LabRecord> {
     const drivers = await Promise.all(hosts.map(host => startDriver(lab, host, options)))
     const stopRecording = await startRecording(lab, files, events)
     await sleep(1000)
+    const stopPeers = options.peers ? await startPeers(lab, hosts[0], folder) : async () => []
     const runs = (await Promise.all(drivers.map(drive => drive()))).flat()
     await sleep(2000)
-    await stopRecording()
+    const peers = await stopPeers()
+    const agentCpuSeconds = await stopRecording()
     const truth = await witness.stop(spaces)
     writeFileSync(`${folder}/truth.jsonl`, truth.map(line => `${JSON.stringify(line)}\n`).join(''))
-    return { ...files, truth, runs }
+    return { ...files, truth, runs, agentCpuSeconds, peers }
   } finally {
     await lab.network.close()
   }
@@ -83,12 +91,15 @@ async function startDriver(
   }
 }
 
-/** An agent on each host, and tcpdump on the mirror port; what is returned ends them. Throws then if the capture is not whole. */
+/**
+ * An agent on each host, and tcpdump on the mirror port. What is returned ends them and answers with the CPU seconds of the
+ * first agent; it throws if the capture is not whole.
+ */
 async function startRecording(
   lab: LabSwitch,
   { capture, sockets }: { capture: string; sockets: string },
   events: string,
-): Promise<() => Promise<void>> {
+): Promise<() => Promise<number>> {
   const dumpArgs = ['-i', 'eth0', '-w', capture, '-Z', 'root', '-B', '65536', '--immediate-mode']
   const dump = lab.network.start(lab.mirror, 'tcpdump', dumpArgs, { stdio: ['ignore', 'ignore', 'pipe'] })
   let said = ''
@@ -102,12 +113,14 @@ async function startRecording(
   const areReady = agents.map(agent => waitForOutput(agent, 'recording', 120_000))
   await Promise.all([waitForOutput(dump, 'listening on'), ...areReady])
   return async () => {
+    const cpuSeconds = cpuSecondsOf(agents[0]!.pid!)
     for (const child of [...agents, dump]) {
       const end = once(child, 'close')
       child.kill('SIGINT')
       await end
     }
     if (!said.includes('\n0 packets dropped by kernel')) throw new Error(`the capture is not whole: ${said}`)
+    return cpuSeconds
   }
 }
 
