@@ -208,6 +208,8 @@ export interface NativeBatch {
   /** All columns, back to back; the caller's own. */
   columns: Uint8Array
   tunnels: NativeTunnel[]
+  /** Hosts that flow_peer has the places of; where there are none, that column is empty. */
+  peers: number[]
 }
 
 /** FrameChunk of services/capture/host-frames.ts, by the host's number. */

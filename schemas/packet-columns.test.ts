@@ -15,6 +15,7 @@ const flow = fc.record({
   tunnel: fc.option(
     fc.record({ kind: fc.constant('vxlan'), source: fc.string(), destination: fc.string(), id: fc.option(uint32) }),
   ),
+  peer: fc.option(fc.string({ maxLength: 2 })),
 })
 const packet = fc.record({
   flow: fc.nat(),
@@ -49,6 +50,7 @@ test('every packet of a batch comes back exactly: 5-tuple, time, lengths, flags'
             f.protocol,
             f.vlan,
             f.tunnel,
+            f.peer,
           )
         const rows = packets.map((p, i) => ({
           ...p,
@@ -84,6 +86,7 @@ test('every packet of a batch comes back exactly: 5-tuple, time, lengths, flags'
           assert.equal(columns.flowProtocol[at], f.protocol)
           assert.equal(columns.flowVlan[at], f.vlan < 0 ? 0xffff : f.vlan)
           assert.deepEqual({ ...(columns.tunnels[columns.flowTunnel[at]!] ?? null) }, { ...f.tunnel })
+          assert.equal(columns.peers[columns.flowPeer[at]!] ?? null, f.peer)
           assert.equal(columns.baseUs + columns.packetTime[i]!, p.timeUs)
           assert.equal(columns.wireLength[i], p.wireLength)
           assert.equal(columns.ipLength[i], p.ipLength)
@@ -118,6 +121,10 @@ test('columns that do not fit each other are refused with the name of the column
   assert.throws(() => readPacketColumns(batch({ packet_flow: Buffer.from([1, 0]) })), /packet_flow names flow 1 of 1/)
   assert.throws(() => readPacketColumns(batch({ syn_sequence: Buffer.alloc(0) })), /syn_sequence expected 4/)
   assert.throws(() => readPacketColumns(batch({ flow_tunnel: Buffer.from([3, 0]) })), /flow_tunnel names tunnel 3 of 0/)
+  const twoPeers = { peers: ['desk', 'web'], flow_peer: Buffer.from([2, 0]) }
+  assert.throws(() => readPacketColumns(batch(twoPeers)), /flow_peer names peer 2 of 2/)
+  assert.throws(() => readPacketColumns(batch({ flow_peer: Buffer.from([0, 0]) })), /flow_peer expected 0 bytes, got 2/)
+  assert.throws(() => readPacketColumns(batch({ peers: ['desk'] })), /flow_peer expected 2 bytes, got 0/)
   assert.throws(
     () => readPacketColumns(batch({ names: [{ packet: 1, sni: null, alpn: [], ja4: null }] })),
     /names row 1 of 1/,

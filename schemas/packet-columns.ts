@@ -5,7 +5,7 @@ import type { BatchTunnel, DnsAnswer, FlowName, PacketBatch } from './types.ts'
 export const maxBatchPackets = 16_384
 const maxBatchFlows = 8192
 
-/** Value of flow_vlan and flow_tunnel that stands for none. */
+/** Value of flow_vlan, flow_tunnel and flow_peer that stands for none. */
 export const none = 0xffff
 
 /** Bits of packet_direction. */
@@ -47,6 +47,9 @@ export class PacketBatchBuilder {
   readonly #synSequence = new Uint32Array(maxBatchPackets)
   #syns = 0
   #tunnels: BatchTunnel[] = []
+  readonly #flowPeer = new Uint16Array(maxBatchFlows)
+  /** The places in `peers` by host id. */
+  #peers = new Map<string, number>()
 
   /** Whether a packet of this time can be added: there is room, and the time fits an int32 of microseconds from the base. */
   accepts(timeUs: number): boolean {
@@ -57,7 +60,7 @@ export class PacketBatchBuilder {
 
   /**
    * Adds a flow and returns its index. The local and the remote address are four words each, from `local` and `remote`
-   * on in `words`, in network order as numbers.
+   * on in `words`, in network order as numbers. `peer`: the monitored host at the remote end.
    */
   addFlow(
     words: Int32Array,
@@ -68,6 +71,7 @@ export class PacketBatchBuilder {
     protocol: number,
     vlan: number,
     tunnel: BatchTunnel | null,
+    peer: string | null = null,
   ): number {
     const flow = this.flows++
     for (let i = 0; i < 4; i++) {
@@ -79,6 +83,8 @@ export class PacketBatchBuilder {
     this.#flowProtocol[flow] = protocol
     this.#flowVlan[flow] = vlan < 0 ? none : vlan
     this.#flowTunnel[flow] = tunnel ? this.#tunnels.push(tunnel) - 1 : none
+    if (peer !== null && !this.#peers.has(peer)) this.#peers.set(peer, this.#peers.size)
+    this.#flowPeer[flow] = peer === null ? none : this.#peers.get(peer)!
     return flow
   }
 
@@ -108,7 +114,8 @@ export class PacketBatchBuilder {
   /** The batch so far, copied out; the builder is empty afterwards. */
   build(header: BatchHeader): PacketBatch {
     const { packets, flows } = this
-    const memory = Buffer.allocUnsafeSlow(flows * flowBytes + packets * packetBytes + this.#syns * 4)
+    const peerBytes = this.#peers.size === 0 ? 0 : flows * 2
+    const memory = Buffer.allocUnsafeSlow(flows * flowBytes + peerBytes + packets * packetBytes + this.#syns * 4)
     let at = 0
     const copy = (column: Int32Array | Uint32Array | Uint16Array | Uint8Array, length: number) => {
       const bytes = new Uint8Array(column.buffer, 0, length * column.BYTES_PER_ELEMENT)
@@ -125,6 +132,8 @@ export class PacketBatchBuilder {
       flow_vlan: copy(this.#flowVlan, flows),
       flow_tunnel: copy(this.#flowTunnel, flows),
       tunnels: this.#tunnels,
+      flow_peer: copy(this.#flowPeer, peerBytes / 2),
+      peers: [...this.#peers.keys()],
       packet_flow: copy(this.#packetFlow, packets),
       packet_time: copy(this.#packetTime, packets),
       packet_wire_length: copy(this.#wireLength, packets),
@@ -138,6 +147,7 @@ export class PacketBatchBuilder {
     this.flows = 0
     this.#syns = 0
     this.#tunnels = []
+    this.#peers = new Map()
     return batch
   }
 }
@@ -154,6 +164,8 @@ export interface PacketColumns {
   flowProtocol: Uint8Array
   flowVlan: Uint16Array
   flowTunnel: Uint16Array
+  /** Empty where no flow has a peer. */
+  flowPeer: Uint16Array
   packetFlow: Uint16Array
   packetTime: Int32Array
   wireLength: Uint32Array
@@ -163,6 +175,7 @@ export interface PacketColumns {
   direction: Uint8Array
   synSequence: Uint32Array
   tunnels: readonly BatchTunnel[]
+  peers: readonly string[]
   names: readonly FlowName[]
   dns: readonly DnsAnswer[]
 }
@@ -199,6 +212,7 @@ export function readPacketColumns(batch: PacketBatch): PacketColumns {
     flowProtocol: batch.flow_protocol,
     flowVlan: uint16('flow_vlan', flows),
     flowTunnel: uint16('flow_tunnel', flows),
+    flowPeer: uint16('flow_peer', batch.peers.length === 0 ? 0 : flows),
     packetFlow: uint16('packet_flow', packets),
     packetTime: new Int32Array(times.buffer, times.byteOffset, packets),
     wireLength: uint32('packet_wire_length', packets),
@@ -208,6 +222,7 @@ export function readPacketColumns(batch: PacketBatch): PacketColumns {
     direction: bytes('packet_direction', packets),
     synSequence: uint32('syn_sequence', countSyns(batch.packet_tcp_flags)),
     tunnels: batch.tunnels,
+    peers: batch.peers,
     names: batch.names,
     dns: batch.dns,
   }
@@ -217,6 +232,9 @@ export function readPacketColumns(batch: PacketBatch): PacketColumns {
   for (const tunnel of columns.flowTunnel)
     if (tunnel !== none && tunnel >= batch.tunnels.length)
       throw new RangeError(`packet-batch.avsc: flow_tunnel names tunnel ${tunnel} of ${batch.tunnels.length}`)
+  for (const peer of columns.flowPeer)
+    if (peer !== none && peer >= batch.peers.length)
+      throw new RangeError(`packet-batch.avsc: flow_peer names peer ${peer} of ${batch.peers.length}`)
   for (const { packet } of [...batch.names, ...batch.dns])
     if (packet < 0 || packet >= packets) throw new RangeError(`packet-batch.avsc: names row ${packet} of ${packets}`)
   return columns

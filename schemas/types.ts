@@ -254,6 +254,10 @@ export interface PacketBatch {
   flow_tunnel: Uint8Array
   /** The outer headers of tunnelled flows. */
   tunnels: BatchTunnel[]
+  /** uint16 index into peers; 65535 where the remote end is no other monitored host's, or where that host's batches may lack the session's first packets because it was announced later; empty where that is so of all flows. */
+  flow_peer: Uint8Array
+  /** Monitored hosts at the remote ends, whose batches hold the same packets. */
+  peers: string[]
   /** uint16 index of the packet's flow in flow_*. */
   packet_flow: Uint8Array
   /** int32 microseconds from base_us; may be negative. */

@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import avro from 'avsc'
 import fc from 'fast-check'
-import { createCodecs, DecodeError, type DecodeReason, schemaIdOf, schemaOf } from '#schemas'
+import {
+  createCodecs,
+  DecodeError,
+  type DecodeReason,
+  PacketBatchBuilder,
+  readPacketColumns,
+  schemaIdOf,
+  schemaOf,
+} from '#schemas'
 
 type Fields = { name: string; type: unknown; default?: unknown }[]
 
@@ -70,6 +79,23 @@ test('records of an earlier version, without a field that has a default, are rea
   const { [last.name]: _, ...without } = record as Record<string, unknown>
   const read = hosts.decode(earlier.write(3, without)) as unknown as Record<string, unknown>
   assert.deepEqual(read[last.name], last.default)
+})
+
+test('packet batches of version 1, which name no peers, are read', () => {
+  const {
+    peers: _,
+    flow_peer: __,
+    ...batch
+  } = new PacketBatchBuilder().build({
+    ...{ host_id: 'h', sensor_id: 's', run_id: 'r', seq: 3, until_us: 4, lost: 0, names: [], dns: [] },
+  })
+  const schema = JSON.parse(readFileSync(new URL('history/packet-batch.1.avsc', import.meta.url), 'utf8'))
+  const { packets } = createCodecs(() => 1)
+  packets.learn(3, schema)
+  const bytes = Buffer.concat([Buffer.from([0, 0, 0, 0, 3]), avro.Type.forSchema(schema).toBuffer(batch)])
+  const read = packets.decode(bytes)
+  assert.deepEqual([read.seq, read.peers, read.flow_peer.length], [3, [], 0])
+  readPacketColumns(read)
 })
 
 test('a version that today cannot read is refused when it is learnt', () => {

@@ -319,6 +319,8 @@ Napi::Object to_batch(Napi::Env env, packet::ClosedBatch& batch) {
   packet::Batch& content = batch.content;
   Napi::Array tunnels = Napi::Array::New(env, content.tunnels.size());
   for (uint32_t i = 0; i < content.tunnels.size(); i++) tunnels[i] = to_tunnel(env, content.tunnels[i]);
+  Napi::Array peers = Napi::Array::New(env, content.peers.size());
+  for (uint32_t i = 0; i < content.peers.size(); i++) peers[i] = content.peers[i];
   Napi::Object object = Napi::Object::New(env);
   object.Set("host", batch.host);
   object.Set("seq", batch.seq);
@@ -331,6 +333,7 @@ Napi::Object to_batch(Napi::Env env, packet::ClosedBatch& batch) {
   object.Set("columns", Napi::Buffer<uint8_t>::New(env, content.memory.get(), content.size, release));
   content.memory.release();
   object.Set("tunnels", tunnels);
+  object.Set("peers", peers);
   return object;
 }
 

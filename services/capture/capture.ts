@@ -6,6 +6,7 @@ import { Packet } from '#core/decode/packet.ts'
 import { EventClock } from '#core/event-clock.ts'
 import { entryWords, ownWords } from '#core/five-tuple-table.ts'
 import type { HostDirectory } from '#core/host-directory.ts'
+import { sessionTimes } from '#core/session-table.ts'
 import { type DnsAnswer, directionBits, type FlowName, type PacketBatch, PacketBatchBuilder } from '#schemas'
 import { Duplicates } from './duplicates.ts'
 import { FlowTable } from './flow-table.ts'
@@ -22,6 +23,7 @@ const tickUs = 1_000_000
 const tcp = 6
 const udp = 17
 const synFlag = 2
+const ackFlag = 16
 
 /** One monitored host's batch in the making. The empty host id stands for packets that concern no monitored host. */
 interface HostBatch {
@@ -88,23 +90,27 @@ export class Capture implements PacketCapture {
   readonly #names = new WireNames()
   readonly #clock = new EventClock()
   /** The version of the directory by which the flows were routed. */
-  #routedBy: number
+  #routedBy = 0
   readonly #batches: HostBatch[] = []
   readonly #batchOfHost = new Map<string, number>()
   readonly #hostFrames: HostFrames | null
   readonly #duplicates: Duplicates | null
+  /** By host id: capture time when the directory first told of it; infinitely long ago for those known before the first frame. */
+  readonly #knownUs = new Map<string, number>()
+  /** Flows whose session may have begun before the hosts at both ends were known: then their sessions do not begin alike. */
+  readonly #inMidst = new Set<number>()
   #ready: PacketBatch[] = []
   #ok = 0
   /** Of the packet that was counted last. */
   #flow = 0
   #expireAtSize = minFlowsBeforeExpiry
   #tickedUs = Number.NEGATIVE_INFINITY
+  #hasBegun = false
   readonly frames: Record<string, number> = {}
   readonly unsupportedLinkTypes = new Set<number>()
 
   constructor(options: CaptureOptions) {
     this.#options = options
-    this.#routedBy = options.hosts?.version ?? 0
     const { duplicateWindowUs = null } = options
     this.#duplicates = duplicateWindowUs === null ? null : new Duplicates(duplicateWindowUs)
     this.#hostFrames = options.snapLength ? new HostFrames(options.snapLength) : null
@@ -116,6 +122,7 @@ export class Capture implements PacketCapture {
 
   add(block: FrameBlock): PacketBatch[] {
     this.#followDirectory()
+    this.#hasBegun = true
     const before = this.#ok
     for (let i = 0; i < block.count; i++) this.#takeFrame(block, i)
     if (this.#ok > before) this.frames.ok = this.#ok
@@ -195,14 +202,17 @@ export class Capture implements PacketCapture {
     const flow = this.#table.find(packet)
     this.#flow = flow
     const { fromLow } = this.#table
-    if (this.#table.isNew) this.#route(flow, packet.timeUs, nobody, nobody)
+    if (this.#table.isNew) this.#route(flow, packet.timeUs, true)
     const { entries } = this.#table
     const at = flow * entryWords
     const low = entries[at + route.low]!
     const high = entries[at + route.high]!
     if (low < 0 && high < 0) return 'not-monitored'
-    if (low >= 0) this.#append(this.#batches[low]!, at, route.low, packet, fromLow)
-    if (high >= 0) this.#append(this.#batches[high]!, at, route.high, packet, !fromLow)
+    const lowBatch = low < 0 ? null : this.#batches[low]!
+    const highBatch = high < 0 ? null : this.#batches[high]!
+    const arePeers = lowBatch !== null && highBatch !== null && this.#beganTogether(flow, packet, lowBatch, highBatch)
+    if (lowBatch) this.#append(lowBatch, at, route.low, packet, fromLow, arePeers ? highBatch.hostId : null)
+    if (highBatch) this.#append(highBatch, at, route.high, packet, !fromLow, arePeers ? lowBatch.hostId : null)
     if (data !== null && this.#names.wants(flow) && mayCarryName(packet)) {
       const name = this.#names.observe(packet, data, flow, fromLow)
       if (name) this.#record(low, high, name, fromLow)
@@ -210,8 +220,29 @@ export class Capture implements PacketCapture {
     return 'ok'
   }
 
+  /**
+   * Whether the sessions that a flow's two hosts have at this packet began with the same packet: each has an id of the
+   * other's only then. Where one host was announced later, the next session is the first of which that is so.
+   */
+  #beganTogether(flow: number, packet: Packet, low: HostBatch, high: HostBatch): boolean {
+    const { isNew, beforeUs, entries } = this.#table
+    if (!isNew && !this.#inMidst.has(flow)) return true
+    // An address of a monitored network was always known.
+    const [lowUs, highUs] = [low, high].map(({ hostId }) => this.#knownUs.get(hostId) ?? Number.NEGATIVE_INFINITY)
+    const knownUs = Math.max(lowUs!, highUs!)
+    const isTcp = packet.protocol === tcp
+    const opens = isNew && isTcp && (packet.tcpFlags & (synFlag | ackFlag)) === synFlag
+    const idleUs = isTcp ? sessionTimes.tcpIdleUs : sessionTimes.otherIdleUs
+    if (!opens && packet.timeUs - (isNew ? knownUs : beforeUs) < idleUs) {
+      this.#inMidst.add(flow)
+      return false
+    }
+    if (this.#inMidst.delete(flow)) this.#placeAnew(entries, flow * entryWords)
+    return true
+  }
+
   /** Counts a packet into the batch of one of its flow's ends; `at` is the flow's entry. */
-  #append(batch: HostBatch, at: number, end: number, packet: Packet, fromLocal: boolean): void {
+  #append(batch: HostBatch, at: number, end: number, packet: Packet, fromLocal: boolean, peer: string | null): void {
     const { builder } = batch
     const { entries } = this.#table
     if (!builder.accepts(packet.timeUs)) this.#close(batch)
@@ -228,6 +259,7 @@ export class Capture implements PacketCapture {
         packet.protocol,
         packet.vlan,
         packet.tunnel,
+        peer,
       )
     }
     builder.addPacket(
@@ -257,18 +289,19 @@ export class Capture implements PacketCapture {
 
   /** Routes every flow anew when a host's addresses have changed. */
   #followDirectory(): void {
-    const version = this.#options.hosts?.version ?? 0
-    if (version === this.#routedBy) return
-    this.#routedBy = version
-    const { entries } = this.#table
+    const { hosts } = this.#options
+    if (hosts === null || hosts.version === this.#routedBy) return
+    this.#routedBy = hosts.version
+    const nowUs = this.#clock.nowUs ?? 0
+    const knownUs = this.#hasBegun ? nowUs : Number.NEGATIVE_INFINITY
+    for (const { hostId } of hosts.spans()) if (!this.#knownUs.has(hostId)) this.#knownUs.set(hostId, knownUs)
     this.#table.forEach(flow => {
-      const at = flow * entryWords
-      this.#route(flow, this.#clock.nowUs ?? 0, entries[at + route.low]!, entries[at + route.high]!)
+      if (this.#route(flow, nowUs, false)) this.#inMidst.add(flow)
     })
   }
 
-  /** Sets where a flow's packets go; `low` and `high` are the batches they went to, in which it keeps its place. */
-  #route(flow: number, timeUs: number, low: number, high: number): void {
+  /** Sets where a flow's packets go, and tells whether that has changed; if not, it keeps its place in the batches. */
+  #route(flow: number, timeUs: number, isNew: boolean): boolean {
     const { hosts, keepUnmonitored } = this.#options
     const { entries } = this.#table
     const at = flow * entryWords
@@ -277,12 +310,19 @@ export class Capture implements PacketCapture {
     const highHost = hostOf(4)
     const isKept = hosts === null || keepUnmonitored
     const unmonitored = lowHost === null && highHost === null && isKept ? this.#batchOf('') : nobody
-    const lowBatch = lowHost === null ? unmonitored : this.#batchOf(lowHost)
-    const highBatch = highHost === lowHost ? withLow : highHost === null ? nobody : this.#batchOf(highHost)
-    entries[at + route.low + side.batch] = lowBatch
-    entries[at + route.high + side.batch] = highBatch
-    if (lowBatch !== low || lowBatch === nobody) entries[at + route.low + side.generation] = never
-    if (highBatch !== high || highBatch === nobody) entries[at + route.high + side.generation] = never
+    const low = lowHost === null ? unmonitored : this.#batchOf(lowHost)
+    const high = highHost === lowHost ? withLow : highHost === null ? nobody : this.#batchOf(highHost)
+    if (!isNew && entries[at + route.low] === low && entries[at + route.high] === high) return false
+    entries[at + route.low + side.batch] = low
+    entries[at + route.high + side.batch] = high
+    this.#placeAnew(entries, at)
+    return true
+  }
+
+  /** The flow is to be added again to the batches it goes to. */
+  #placeAnew(entries: Int32Array, at: number): void {
+    entries[at + route.low + side.generation] = never
+    entries[at + route.high + side.generation] = never
   }
 
   #batchOf(hostId: string): number {
@@ -323,7 +363,10 @@ export class Capture implements PacketCapture {
   #expire(): void {
     const nowUs = this.#clock.nowUs
     if (nowUs === null) return
-    const forget = (flow: number) => this.#names.release(flow)
+    const forget = (flow: number) => {
+      this.#inMidst.delete(flow)
+      this.#names.release(flow)
+    }
     this.#table.expire(nowUs - flowIdleUs, forget)
     if (this.#table.size > maxFlows) this.#table.expire(Number.MAX_VALUE, forget)
     this.#expireAtSize = Math.min(Math.max(minFlowsBeforeExpiry, this.#table.size * 2), maxFlows)

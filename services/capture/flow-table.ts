@@ -11,6 +11,8 @@ export class FlowTable {
   /** What the last `find` saw: the packet was sent by the low end; the flow is new. */
   fromLow = false
   isNew = false
+  /** Time of the flow's packet before, where the flow is not new. */
+  beforeUs = Number.NaN
   readonly #tuples = new FiveTupleTable()
   /** Time of each flow's last packet; infinite for a number that is no flow's. */
   #lastUs = new Float64Array(initialFlows).fill(Number.POSITIVE_INFINITY)
@@ -41,6 +43,7 @@ export class FlowTable {
       flow = this.#tuples.add(addresses, low, 4 - low, ports, protocol)
       if (flow >= this.#lastUs.length) this.#grow()
     }
+    this.beforeUs = this.#lastUs[flow]!
     this.#lastUs[flow] = packet.timeUs
     return flow
   }

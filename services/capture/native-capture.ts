@@ -170,7 +170,7 @@ export class NativeCapture implements PacketCapture {
     return batches.map(batch => this.#toBatch(batch))
   }
 
-  #toBatch({ host, seq, baseUs, untilUs, flows, packets, syns, columns, tunnels }: NativeBatch): PacketBatch {
+  #toBatch({ host, seq, baseUs, untilUs, flows, packets, syns, columns, tunnels, peers }: NativeBatch): PacketBatch {
     const { sensorId, runId } = this.#options
     const key = batchKey(host, seq)
     const { names, dns } = this.#batchNames.get(key) ?? { names: [], dns: [] }
@@ -194,6 +194,8 @@ export class NativeCapture implements PacketCapture {
       flow_vlan: column(flows * 2),
       flow_tunnel: column(flows * 2),
       tunnels: tunnels.map(toTunnel),
+      flow_peer: column(peers.length === 0 ? 0 : flows * 2),
+      peers: peers.map(host => this.#hostIds[host]!),
       packet_flow: column(packets * 2),
       packet_time: column(packets * 4),
       packet_wire_length: column(packets * 4),

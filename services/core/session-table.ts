@@ -220,6 +220,8 @@ export class SessionTable {
     )
     if (columns.flowVlan[flow] !== none) session.vlan = columns.flowVlan[flow]!
     session.tunnel = columns.tunnels[columns.flowTunnel[flow]!] ?? null
+    const peer = columns.peers[columns.flowPeer[flow]!]
+    if (peer !== undefined) session.peerSessionId = session.sessionId(peer)
     this.#open.add(session)
     this.#sessions[entry] = session
     this.#schedule(session)

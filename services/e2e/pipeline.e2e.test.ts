@@ -137,8 +137,21 @@ async function endSessions({ bus, codecs }: Deployment): Promise<void> {
 
 /** What follows from a session's packets alone, as text: records that were decoded have classes. */
 function toldByPackets({ first_us, last_us, tcp_flags, end_reason, community_id, ...more }: LabeledSession): string {
-  const { sni, alpn, ja4, dns_name, splt } = more
-  return JSON.stringify([first_us, last_us, tcp_flags, end_reason, community_id, sni, alpn, ja4, dns_name, splt])
+  const { sni, alpn, ja4, dns_name, splt, peer_session_id } = more
+  const names = [community_id, sni, alpn, ja4, dns_name, peer_session_id]
+  return JSON.stringify([first_us, last_us, tcp_flags, end_reason, names, splt])
+}
+
+/** Two hosts' sessions name each other, also where the hosts are different matchers'; answers with how many hosts' are named. */
+function checkPeers(sessions: Sessions): Set<string | null> {
+  const named = new Set<string | null>()
+  for (const { session_id, peer_session_id, host_id, local_ip, remote_ip } of sessions.values()) {
+    if (peer_session_id === null) continue
+    const peer = sessions.get(peer_session_id)
+    assert.deepEqual([peer?.peer_session_id, peer?.local_ip, peer?.remote_ip], [session_id, remote_ip, local_ip])
+    named.add(host_id)
+  }
+  return named
 }
 
 for (const secured of [false, true]) {
@@ -177,6 +190,7 @@ for (const secured of [false, true]) {
     await until('all is told', () => differences(sessions, expected).length === 0, settleMs).catch(() => {})
     assert.deepEqual(differences(sessions, expected), [])
     for (const [id, record] of expected) assert.deepEqual(toldByPackets(sessions.get(id)!), toldByPackets(record))
+    assert.deepEqual(checkPeers(sessions), new Set(['desk', 'lab']))
     await services.stopAll()
 
     const pollsOf = (host: string) =>

@@ -14,7 +14,7 @@ export interface RecordedInput {
 }
 
 /** The bundled recording of one host as its services would have published it, in order of time. */
-export async function recordedInputs(): Promise<{ hostId: string; directory: HostDirectory; inputs: RecordedInput[] }> {
+export async function recordedInputs(): Promise<{ hostId: string; inputs: RecordedInput[] }> {
   const logs = await openSocketLogs([sample('sockets.jsonl.gz')], null)
   const hostId = logs.hosts[0]!.host_id
   const key = partitionKey(hostId)
@@ -30,5 +30,5 @@ export async function recordedInputs(): Promise<{ hostId: string; directory: Hos
   await source.close()
   for await (const { topic, timeUs, value } of logs.records()) add(timeUs, topic, value)
   inputs.sort((a, b) => a.timeUs - b.timeUs)
-  return { hostId, directory, inputs: inputs.map(({ input }) => input) }
+  return { hostId, inputs: inputs.map(({ input }) => input) }
 }

@@ -8,7 +8,7 @@ import { pack, unpack } from '#shared/store/packed-state.ts'
 import { HostPipeline, type PipelineState } from '../matcher/host-pipeline.ts'
 import { type RecordedInput, recordedInputs } from './recording-fixture.ts'
 
-const { hostId, directory, inputs } = await recordedInputs()
+const { hostId, inputs } = await recordedInputs()
 
 function apply(pipeline: HostPipeline, { topic, value }: RecordedInput): void {
   if (topic === 'hosts') pipeline.applyHost(codecs.hosts.decode(value))
@@ -27,7 +27,6 @@ function records(cuts: ReadonlySet<number>): LabeledSession[] {
     new HostPipeline(hostId, {
       constants: defaultConstants,
       sharedNames: sharedNames(),
-      directory,
       provisional: true,
     })
   let pipeline = create()

@@ -221,7 +221,6 @@ export class HostCopy {
       const host = codecs.hosts.decode(value)
       const fate = this.#check(host.host_id, host.updated_us, appendMs)
       if (fate) return fate
-      this.#options.directory.apply(host)
       this.pipeline.applyHost(host)
     } else if (topic === 'resolutions') {
       const resolution = codecs[topic].decode(value)

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { batchOf, type PacketText } from '#core/batch-fixture.ts'
 import { defaultConstants } from '#core/constants.ts'
-import { HostDirectory } from '#core/host-directory.ts'
 import { ServerNames } from '#core/stages/server-name.ts'
 import { at, hostIp, TestHost } from '#core/test-host.ts'
 import type { Host, LabeledSession } from '#schemas'
@@ -11,11 +10,10 @@ import { HostPipeline } from './host-pipeline.ts'
 const server = '192.0.2.7:443'
 const ends = `tcp ${hostIp}:40000 ${server}`
 
-function open(provisional: boolean, hostId = 'host', directory = new HostDirectory()): HostPipeline {
+function open(provisional: boolean, hostId = 'host'): HostPipeline {
   return new HostPipeline(hostId, {
     constants: defaultConstants,
     sharedNames: new ServerNames(defaultConstants),
-    directory,
     provisional,
   })
 }
@@ -196,34 +194,6 @@ suite('what records say', () => {
         [2000, false],
       ],
     )
-  })
-
-  test('the other end’s session is named where that host is monitored: by the id it has there', () => {
-    const directory = new HostDirectory()
-    directory.apply(hostRecord('host', hostIp))
-    directory.apply(hostRecord('peer', '192.0.2.7'))
-    const [here, there] = ['host', 'peer'].map(hostId => {
-      const pipeline = open(false, hostId, directory)
-      const batch = batchOf(connection(0, 10))
-      // The peer's batch of the same packets has the ends the other way round.
-      const swapped = {
-        ...batch,
-        flow_address: Buffer.from(batch.flow_address),
-        flow_port: Buffer.from(batch.flow_port),
-      }
-      swapped.flow_address.set(batch.flow_address.subarray(16, 32), 0)
-      swapped.flow_address.set(batch.flow_address.subarray(0, 16), 16)
-      swapped.flow_port.set(batch.flow_port.subarray(2, 4), 0)
-      swapped.flow_port.set(batch.flow_port.subarray(0, 2), 2)
-      swapped.packet_direction = batch.packet_direction.map(direction => direction ^ 1)
-      pipeline.applyPackets(hostId === 'peer' ? swapped : batch, 0)
-      pipeline.end(10)
-      return pipeline.take()[0]!
-    })
-    assert.deepEqual([here!.peer_session_id, there!.peer_session_id], [there!.session_id, here!.session_id])
-    assert.notEqual(here!.session_id, there!.session_id)
-    assert.deepEqual([here!.direction, there!.direction], ['out', 'in'])
-    assert.equal(here!.community_id, there!.community_id)
   })
 
   test('a DNS answer names the remote end of what follows', () => {

@@ -2,7 +2,6 @@ import { addressText } from '#core/address.ts'
 import { BoundedMap } from '#core/bounded-map.ts'
 import type { MatchConstants } from '#core/constants.ts'
 import { DnsNames } from '#core/decode/dns-names.ts'
-import type { HostDirectory } from '#core/host-directory.ts'
 import { HostMatcher, type SharedNames } from '#core/host-matcher.ts'
 import { decideInferred, noAgentDecision } from '#core/match.ts'
 import type { OwnershipInterval } from '#core/ownership.ts'
@@ -37,8 +36,6 @@ export interface PipelineOptions {
   constants: MatchConstants
   /** Labels learned on all hosts by server name; null where the resolver learns them. */
   sharedNames: SharedNames | null
-  /** Every monitored host, to name the peer's session. */
-  directory: HostDirectory
   /** Publish sessions that go on, and ended ones whose label may still change; else each once, when nothing changes it any more. */
   provisional: boolean
 }
@@ -222,8 +219,6 @@ export class HostPipeline {
     if (this.#isMidst) this.#markTruncated()
     for (const session of this.#fresh) {
       if (this.hostId !== '') {
-        const peer = this.#options.directory.hostOf(session.remoteIp, session.firstUs)
-        if (peer !== null && peer !== this.hostId) session.peerSessionId = session.sessionId(peer)
         this.#matcher?.observeSession(session.facts(this.hostId))
         this.#unjudged.push(session)
       }

@@ -1,4 +1,3 @@
-import { HostDirectory } from '#core/host-directory.ts'
 import type { SessionFacts } from '#core/session-facts.ts'
 import { sessionTimes } from '#core/session-table.ts'
 import { SharedNames } from '#core/stages/server-name.ts'
@@ -101,7 +100,7 @@ export class Matcher {
     const { bus, store, constants, hasResolver } = options
     this.#options = options
     const sharedNames = hasResolver ? null : new SharedNames(constants)
-    this.#copyOptions = { ...options, directory: new HostDirectory(), sharedNames }
+    this.#copyOptions = { ...options, sharedNames }
     this.#writer = new HostWriter(bus, store, options.sink ?? null)
     this.#epoch = store.epoch
   }

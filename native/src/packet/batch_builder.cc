@@ -8,8 +8,8 @@ namespace proclabel::packet {
 
 namespace {
 
-/** Value of flow_tunnel that stands for none. */
-constexpr uint16_t no_tunnel = 0xffff;
+/** Value of flow_tunnel and flow_peer that stands for none. */
+constexpr uint16_t none = 0xffff;
 
 constexpr uint8_t bit_from_remote = 1;
 constexpr uint8_t bit_later_fragment = 2;
@@ -26,7 +26,7 @@ bool BatchBuilder::accepts(double time_us) const {
 }
 
 uint32_t BatchBuilder::add_flow(const Address& local, const Address& remote, uint16_t local_port, uint16_t remote_port,
-                                const Packet& packet) {
+                                const Packet& packet, int32_t peer) {
   if (flows_ == flow_capacity_) grow_flows();
   const uint32_t flow = flows_++;
   flow_address_[flow * 2] = local;
@@ -35,12 +35,24 @@ uint32_t BatchBuilder::add_flow(const Address& local, const Address& remote, uin
   flow_port_[flow * 2 + 1] = remote_port;
   flow_protocol_[flow] = packet.protocol;
   flow_vlan_[flow] = packet.vlan;
-  flow_tunnel_[flow] = no_tunnel;
+  flow_peer_[flow] = place_of_peer(peer);
+  flow_tunnel_[flow] = none;
   if (packet.tunnel.kind != TunnelKind::none) {
     flow_tunnel_[flow] = static_cast<uint16_t>(tunnels_.size());
     tunnels_.push_back(packet.tunnel);
   }
   return flow;
+}
+
+uint16_t BatchBuilder::place_of_peer(int32_t peer) {
+  if (peer == no_peer) return none;
+  const auto host = static_cast<size_t>(peer);
+  if (host >= peer_places_.size()) peer_places_.resize(host + 1, none);
+  if (peer_places_[host] == none) {
+    peer_places_[host] = static_cast<uint16_t>(peers_.size());
+    peers_.push_back(peer);
+  }
+  return peer_places_[host];
 }
 
 void BatchBuilder::add_packet(uint32_t flow, const Packet& packet, bool from_remote) {
@@ -60,8 +72,10 @@ void BatchBuilder::add_packet(uint32_t flow, const Packet& packet, bool from_rem
 Batch BatchBuilder::build() {
   constexpr size_t flow_bytes = 32 + 4 + 1 + 2 + 2;
   constexpr size_t packet_bytes = 2 + 4 + 4 + 4 + 4 + 1 + 1;
-  Batch batch{flows_, packets_, syns_, base_us_, nullptr, 0, std::move(tunnels_)};
-  batch.size = flows_ * flow_bytes + packets_ * packet_bytes + syns_ * sizeof(uint32_t);
+  for (const int32_t peer : peers_) peer_places_[static_cast<size_t>(peer)] = none;
+  const size_t peer_rows = peers_.empty() ? 0 : flows_;
+  Batch batch{flows_, packets_, syns_, base_us_, nullptr, 0, std::move(tunnels_), std::move(peers_)};
+  batch.size = flows_ * flow_bytes + peer_rows * sizeof(uint16_t) + packets_ * packet_bytes + syns_ * sizeof(uint32_t);
   batch.memory = std::make_unique_for_overwrite<uint8_t[]>(batch.size);
   uint8_t* to = batch.memory.get();
   const auto copy = [&to](const auto& column, size_t rows) {
@@ -74,6 +88,7 @@ Batch BatchBuilder::build() {
   copy(flow_protocol_, flows_);
   copy(flow_vlan_, flows_);
   copy(flow_tunnel_, flows_);
+  copy(flow_peer_, peer_rows);
   copy(packet_flow_, packets_);
   copy(packet_time_, packets_);
   copy(wire_length_, packets_);
@@ -86,6 +101,7 @@ Batch BatchBuilder::build() {
   flows_ = 0;
   syns_ = 0;
   tunnels_.clear();
+  peers_.clear();
   return batch;
 }
 
@@ -96,6 +112,7 @@ void BatchBuilder::grow_flows() {
   flow_protocol_.grow(flows_, to);
   flow_vlan_.grow(flows_, to);
   flow_tunnel_.grow(flows_, to);
+  flow_peer_.grow(flows_, to);
   flow_capacity_ = to;
 }
 

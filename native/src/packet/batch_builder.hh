@@ -22,6 +22,8 @@ struct Batch {
   std::unique_ptr<uint8_t[]> memory;
   size_t size = 0;
   std::vector<Tunnel> tunnels;
+  /** Hosts that flow_peer has the places of; without any, the column is empty. */
+  std::vector<int32_t> peers;
 };
 
 /** Fills the columns of one batch after another; schemas/packet-columns.ts says what each holds. */
@@ -36,9 +38,11 @@ class BatchBuilder {
   /** Whether a packet of this time can be added: there is room, and the time fits an int32 of microseconds from the base. */
   bool accepts(double time_us) const;
 
-  /** Adds a flow and returns its index. Vlan and tunnel are those of the packet at hand. */
+  static constexpr int32_t no_peer = -1;
+
+  /** Adds a flow and returns its index. Vlan and tunnel are those of the packet at hand; `peer` is the host at the remote end. */
   uint32_t add_flow(const Address& local, const Address& remote, uint16_t local_port, uint16_t remote_port,
-                    const Packet& packet);
+                    const Packet& packet, int32_t peer = no_peer);
 
   /** Adds a packet of a flow of this batch; the caller has asked `accepts`. */
   void add_packet(uint32_t flow, const Packet& packet, bool from_remote);
@@ -63,6 +67,7 @@ class BatchBuilder {
     std::unique_ptr<T[]> rows_;
   };
 
+  uint16_t place_of_peer(int32_t peer);
   void grow_flows();
   void grow_packets();
 
@@ -73,7 +78,11 @@ class BatchBuilder {
   Column<uint8_t> flow_protocol_;
   Column<uint16_t> flow_vlan_;
   Column<uint16_t> flow_tunnel_;
+  Column<uint16_t> flow_peer_;
   std::vector<Tunnel> tunnels_;
+  std::vector<int32_t> peers_;
+  /** By host: its place in `peers_`. */
+  std::vector<uint16_t> peer_places_;
 
   double base_us_ = 0;
   uint32_t packets_ = 0;

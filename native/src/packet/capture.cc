@@ -18,6 +18,9 @@ constexpr size_t max_flows = 524'288;
 constexpr double tick_every_us = 1'000'000;
 /** As in services/core/host-directory.ts. */
 constexpr size_t max_network_hosts = 4096;
+// As in services/core/session-table.ts.
+constexpr double tcp_idle_us = 300'000'000;
+constexpr double other_idle_us = 60'000'000;
 
 constexpr uint32_t bit_from_low = 1;
 constexpr uint32_t bit_take_over = 2;
@@ -39,7 +42,10 @@ Capture::Capture(const CaptureOptions& options)
 void Capture::set_hosts(HostTable hosts) {
   hosts_ = std::move(hosts);
   const double now_us = std::isnan(clock_.now_us()) ? 0 : clock_.now_us();
-  flows_.for_each([&](Flow& flow) { route(flow, now_us); });
+  // Numbers are given in the order in which hosts become known.
+  const double known_us = has_begun_ ? now_us : -std::numeric_limits<double>::infinity();
+  known_us_.resize(std::max(known_us_.size(), static_cast<size_t>(hosts_.end())), known_us);
+  flows_.for_each([&](Flow& flow) { flow.in_midst |= route(flow, now_us); });
 }
 
 void Capture::settle(std::span<const SettledFlow> flows) {
@@ -59,6 +65,7 @@ void Capture::settle(std::span<const SettledFlow> flows) {
 
 Captured& Capture::add(const FrameBlock& block) {
   begin_answer();
+  has_begun_ = true;
   const size_t count = block.time_us.size();
   for (size_t first = 0; first < count; first += group_size) {
     const size_t size = std::min(group_size, count - first);
@@ -132,26 +139,48 @@ size_t Capture::take(const Decoded& decoded, const FrameBlock& block, size_t fra
 }
 
 bool Capture::count(const Packet& packet, const FlowKey& key, const FrameBlock* block, size_t frame) {
-  const auto [number, is_new] = flows_.find(key, packet.time_us);
-  Flow& flow = flows_[number];
-  if (is_new) route(flow, packet.time_us);
-  if (flow.low_route.batch < 0 && flow.high_route.batch < 0) return false;
-  const BatchRow low = append(flow.low_route, flow, true, packet, !key.from_low);
-  const BatchRow high = append(flow.high_route, flow, false, packet, key.from_low);
+  const FlowTable::Found found = flows_.find(key, packet.time_us);
+  Flow& flow = flows_[found.number];
+  if (found.is_new) route(flow, packet.time_us);
+  const int32_t low_batch = flow.low_route.batch;
+  const int32_t high_batch = flow.high_route.batch;
+  if (low_batch < 0 && high_batch < 0) return false;
+  const bool are_peers = low_batch >= 0 && high_batch >= 0 && began_together(flow, packet, found);
+  const auto peer = [&](int32_t batch) { return are_peers ? batches_[batch].host : BatchBuilder::no_peer; };
+  const BatchRow low = append(flow.low_route, flow, true, packet, !key.from_low, peer(high_batch));
+  const BatchRow high = append(flow.high_route, flow, false, packet, key.from_low, peer(low_batch));
   if (block != nullptr && host_frames_) keep_frame(*block, frame, low.host, high.host);
-  if (block != nullptr && !flow.names.decided) look_for_name(packet, number, key.from_low, *block, frame, low, high);
+  if (block != nullptr && !flow.names.decided)
+    look_for_name(packet, found.number, key.from_low, *block, frame, low, high);
   return true;
 }
 
-BatchRow Capture::append(Route& route, const Flow& flow, bool is_low, const Packet& packet, bool from_remote) {
+bool Capture::began_together(Flow& flow, const Packet& packet, const FlowTable::Found& found) const {
+  if (!found.is_new && !flow.in_midst) return true;
+  const auto known_us = [this](const Route& route) {
+    const int32_t host = batches_[route.batch].host;
+    const bool is_of_network = host % 2 != 0;
+    return is_of_network ? -std::numeric_limits<double>::infinity() : known_us_[host];
+  };
+  const double since_us = found.is_new ? std::max(known_us(flow.low_route), known_us(flow.high_route)) : found.before_us;
+  const bool is_tcp = packet.protocol == protocol_tcp;
+  const bool opens = found.is_new && is_tcp && (packet.tcp_flags & (flag_syn | flag_ack)) == flag_syn;
+  const bool began = opens || packet.time_us - since_us >= (is_tcp ? tcp_idle_us : other_idle_us);
+  if (began && flow.in_midst) flow.low_route.generation = flow.high_route.generation = Route::never;
+  flow.in_midst = !began;
+  return began;
+}
+
+BatchRow Capture::append(Route& route, const Flow& flow, bool is_low, const Packet& packet, bool from_remote,
+                         int32_t peer) {
   if (route.batch < 0) return {route.batch};
   HostBatch& batch = batches_[route.batch];
   BatchBuilder& builder = batch.builder;
   if (!builder.accepts(packet.time_us)) close(batch);
   if (route.generation != batch.generation) {
     route.generation = batch.generation;
-    route.index = is_low ? builder.add_flow(flow.low, flow.high, flow.low_port, flow.high_port, packet)
-                         : builder.add_flow(flow.high, flow.low, flow.high_port, flow.low_port, packet);
+    route.index = is_low ? builder.add_flow(flow.low, flow.high, flow.low_port, flow.high_port, packet, peer)
+                         : builder.add_flow(flow.high, flow.low, flow.high_port, flow.low_port, packet, peer);
   }
   const uint32_t row = builder.packets();
   builder.add_packet(route.index, packet, from_remote);
@@ -199,21 +228,19 @@ void Capture::look_for_name(const Packet& packet, uint32_t number, bool from_low
   });
 }
 
-/** Sets where a flow's packets go; where that is the same batch as before, the flow keeps its place in it. */
-void Capture::route(Flow& flow, double time_us) {
+bool Capture::route(Flow& flow, double time_us) {
   const int32_t low_host = host_at(flow.low, time_us);
   const int32_t high_host = host_at(flow.high, time_us);
-  const auto set = [](Route& route, int32_t batch) {
-    if (batch != route.batch) route = {batch, Route::never, 0};
-  };
   int32_t low_batch = Route::nobody;
   if (low_host != HostTable::nobody) low_batch = batch_of(low_host);
   else if (high_host == HostTable::nobody && keep_unmonitored_) low_batch = batch_of(unmonitored_host);
   int32_t high_batch = Route::nobody;
   if (high_host == low_host) high_batch = Route::with_low;
   else if (high_host != HostTable::nobody) high_batch = batch_of(high_host);
-  set(flow.low_route, low_batch);
-  set(flow.high_route, high_batch);
+  if (low_batch == flow.low_route.batch && high_batch == flow.high_route.batch) return false;
+  flow.low_route = {low_batch, Route::never, 0};
+  flow.high_route = {high_batch, Route::never, 0};
+  return true;
 }
 
 int32_t Capture::host_at(const Address& address, double time_us) {

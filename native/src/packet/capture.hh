@@ -167,12 +167,15 @@ class Capture {
   void count_group(const FrameBlock& block, size_t first, size_t count);
   /** Counts a packet into the batches of its hosts; whether there are any. `block` is null for one that carries no names. */
   bool count(const Packet& packet, const FlowKey& key, const FrameBlock* block, size_t frame);
-  BatchRow append(Route& route, const Flow& flow, bool is_low, const Packet& packet, bool from_remote);
+  /** Whether the sessions that a flow's two hosts have at this packet began with the same packet. */
+  bool began_together(Flow& flow, const Packet& packet, const FlowTable::Found& found) const;
+  BatchRow append(Route& route, const Flow& flow, bool is_low, const Packet& packet, bool from_remote, int32_t peer);
   /** Keeps the frame for each of the hosts. */
   void keep_frame(const FrameBlock& block, size_t frame, int32_t low_host, int32_t high_host);
   void look_for_name(const Packet& packet, uint32_t number, bool from_low, const FrameBlock& block, size_t frame,
                      const BatchRow& low, const BatchRow& high);
-  void route(Flow& flow, double time_us);
+  /** Sets where a flow's packets go, and tells whether that has changed; if not, it keeps its place in the batches. */
+  bool route(Flow& flow, double time_us);
   /** The host that had this address at that time; one of a monitored network becomes a host. */
   int32_t host_at(const Address& address, double time_us);
   int32_t batch_of(int32_t host);
@@ -196,9 +199,15 @@ class Capture {
   FlowTable flows_;
   size_t expire_at_size_;
   double ticked_us_;
+  bool has_begun_ = false;
   std::vector<HostBatch> batches_;
   /** Place in `batches_` by host number; -1 for none. */
   std::vector<int32_t> batch_of_host_;
+  /**
+   * By host number: capture time when it was first told of; infinitely long ago for those known before the first frame.
+   * Addresses of networks, which have odd numbers, were always known.
+   */
+  std::vector<double> known_us_;
   std::array<uint64_t, duplicate + 1> frames_{};
   std::bitset<65536> unsupported_link_types_;
   Captured answer_;

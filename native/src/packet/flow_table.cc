@@ -1,5 +1,7 @@
 #include "packet/flow_table.hh"
 
+#include <utility>
+
 #include "packet/random_seed.hh"
 
 namespace proclabel::packet {
@@ -41,8 +43,7 @@ FlowTable::Found FlowTable::find(const FlowKey& key, double time_us) {
     if (slots_[at].hash != key.hash) continue;
     Flow& flow = flows_[slots_[at].flow];
     if (!flow.is(key)) continue;
-    flow.last_us = time_us;
-    return {static_cast<uint32_t>(slots_[at].flow), false};
+    return {static_cast<uint32_t>(slots_[at].flow), false, std::exchange(flow.last_us, time_us)};
   }
   uint32_t number;
   if (free_.empty()) {
@@ -63,7 +64,7 @@ FlowTable::Found FlowTable::find(const FlowKey& key, double time_us) {
   flow.last_us = time_us;
   if (size() * 2 > slots_.size()) grow_slots();
   place({key.hash, static_cast<int32_t>(number)});
-  return {number, true};
+  return {number, true, std::numeric_limits<double>::quiet_NaN()};
 }
 
 void FlowTable::place(Slot slot) {

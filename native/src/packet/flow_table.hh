@@ -61,6 +61,8 @@ struct alignas(32) Flow {
   uint16_t low_port = 0;
   uint16_t high_port = 0;
   uint8_t protocol = 0;
+  /** Its session may have begun before the hosts at both ends were known: then their sessions do not begin alike. */
+  bool in_midst = false;
   NameState names;
   Route low_route;
   Route high_route;
@@ -84,6 +86,8 @@ class FlowTable {
   struct Found {
     uint32_t number;
     bool is_new;
+    /** Time of the flow's packet before; NaN where it is new. */
+    double before_us;
   };
 
   FlowTable();

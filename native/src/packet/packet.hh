@@ -60,6 +60,7 @@ constexpr uint16_t no_vlan = 0xffff;
 constexpr uint8_t protocol_tcp = 6;
 constexpr uint8_t protocol_udp = 17;
 constexpr uint8_t flag_syn = 2;
+constexpr uint8_t flag_ack = 16;
 
 /** One decoded packet; what each field means stands in services/core/decode/packet.ts. */
 struct Packet {

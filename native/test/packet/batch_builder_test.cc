@@ -56,6 +56,23 @@ TEST("columns stand back to back in the order of the schema") {
   CHECK_EQUAL(batch.base_us, 100.0);
 }
 
+TEST("peers are named once a batch, and take no room where there are none") {
+  BatchBuilder builder;
+  for (const int32_t peer : {7, BatchBuilder::no_peer, 3, 7})
+    builder.add_flow(address(1), address(2), 1, 2, packet_at(0), peer);
+  const Batch batch = builder.build();
+  CHECK_EQUAL(batch.size, 4 * 43u);
+  CHECK(batch.peers == std::vector<int32_t>({7, 3}));
+  const uint16_t expected[] = {0, 0xffff, 1, 0};
+  for (size_t flow = 0; flow < 4; flow++) CHECK_EQUAL(value_at<uint16_t>(batch, 4 * 41 + 2 * flow), expected[flow]);
+  builder.add_flow(address(1), address(2), 1, 2, packet_at(0), 3);
+  const Batch next = builder.build();
+  CHECK_EQUAL(next.peers.size(), 1u);
+  CHECK_EQUAL(value_at<uint16_t>(next, 41), 0);
+  builder.add_flow(address(1), address(2), 1, 2, packet_at(0));
+  CHECK_EQUAL(builder.build().size, 41u);
+}
+
 TEST("a batch ends when it is full of packets or of flows, or when a time does not fit") {
   BatchBuilder builder;
   builder.add_flow(address(1), address(2), 1, 2, packet_at(0));
