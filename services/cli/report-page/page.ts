@@ -80,18 +80,16 @@ const select = (name: string): string => {
 }
 
 function section({ title, note, head, rows }: Section, place: number): string {
-  const isNumber = head.map((_, i) => rows.some(row => /^-?[\d,.]+( %)?$/.test(row[i]!)))
-  const className = (i: number) => (isNumber[i] ? ' class="number"' : '')
-  const heads = head.map(
-    (name, i) =>
-      `<th scope="col"${className(i)}>${name === '' ? '<span class="hidden">Meaning</span>' : escaped(name)}</th>`,
-  )
-  const body = rows.map(cells => {
-    const [first, ...others] = cells.map((cell, i) => ({ cell, i }))
-    return `<tr><th scope="row">${escaped(first!.cell)}</th>${others.map(({ cell, i }) => `<td${barred(cell) || className(i)}>${escaped(cell)}</td>`).join('')}</tr>`
+  const classes = head.map((name, i) => {
+    if (name === '') return ' class="meaning"'
+    return rows.some(row => /^-?[\d,.]+( %)?$/.test(row[i]!)) ? ' class="number"' : ''
   })
-  const wide = head.length > 6 ? ' class="wide"' : ''
-  return `<section id="section-${place}"${wide} aria-labelledby="title-${place}">
+  const heads = head.map((name, i) => `<th scope="col"${classes[i]}>${escaped(name === '' ? 'Meaning' : name)}</th>`)
+  const body = rows.map(([first, ...others]) => {
+    const cells = others.map((cell, i) => `<td${barred(head[i + 1]!, cell) ?? classes[i + 1]}>${escaped(cell)}</td>`)
+    return `<tr><th scope="row">${escaped(first!)}</th>${cells.join('')}</tr>`
+  })
+  return `<section id="section-${place}"${head.length > 6 ? ' class="wide"' : ''}>
 <h2 id="title-${place}">${escaped(title)}</h2>
 <div class="scroll" tabindex="0" role="region" aria-labelledby="title-${place}"><table>
 <thead><tr>${heads.join('')}</tr></thead>
@@ -101,10 +99,10 @@ ${body.join('\n')}
 </section>`
 }
 
-/** A share is drawn behind its figure. */
-const barred = (cell: string): string => {
-  const share = /^([\d.]+) %$/.exec(cell)?.[1]
-  return share === undefined ? '' : ` class="number bar" style="--share: ${share}%"`
+/** A share is drawn behind its figure; null for other cells. */
+function barred(head: string, cell: string): string | null {
+  const share = head === 'Share' ? /^([\d.]+) %$/.exec(cell)?.[1] : undefined
+  return share === undefined ? null : ` class="number bar" style="--share: ${share}%"`
 }
 
 const escaped = (text: string): string =>
