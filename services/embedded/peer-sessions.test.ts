@@ -4,9 +4,12 @@ import fc from 'fast-check'
 import { defaultConstants } from '#core/constants.ts'
 import { tcp, udp } from '#core/decode/build-frame.ts'
 import type { Host, LabeledSession, PacketBatch } from '#schemas'
-import { block, desk, type Frame, frame, host, laptop, other, web } from '../capture/capture-fixture.ts'
+import { block, type Frame, frame, host } from '../capture/capture-fixture.ts'
 import { Twins } from '../capture/native-capture-fixture.ts'
 import { HostPipeline } from '../matcher/host-pipeline.ts'
+
+/** Three that become hosts, one that is none, and one of a monitored network, which is a host from the beginning. */
+const [desk, laptop, web, other, ofNetwork] = ['172.16.0.1', '172.16.0.2', '172.16.0.7', '172.16.0.8', '10.0.0.9']
 
 /** What the matcher makes of the batches, each host by itself, as where each has a matcher of its own. */
 function sessionsOf(batches: readonly PacketBatch[]): LabeledSession[] {
@@ -84,7 +87,7 @@ test('where one host was announced in the midst of a session, the next one is th
 })
 
 const seconds = fc.oneof(fc.nat(10), fc.nat(100), fc.nat(400))
-const addresses = fc.constantFrom(desk, laptop, web, other)
+const addresses = fc.constantFrom(desk, laptop, web, other, ofNetwork)
 const packet = fc.record({
   seconds,
   ends: fc.tuple(addresses, addresses).filter(([from, to]) => from !== to),
