@@ -7,7 +7,13 @@ import process from 'node:process'
 import { root } from './node24.mjs'
 import { setupOrExit } from './setup.mjs'
 
-const files = { label: 'label.ts', memory: 'memory.ts', poll: 'poll.ts', pipeline: 'pipeline/main.ts' }
+const files = {
+  label: 'label.ts',
+  memory: 'memory.ts',
+  poll: 'poll.ts',
+  pipeline: 'pipeline/main.ts',
+  capture: 'capture/main.ts',
+}
 const [name, ...options] = process.argv.slice(2)
 if (name !== undefined && !(name in files)) {
   process.stderr.write(`bench: no ${name}; there are ${Object.keys(files).join(', ')}\n`)

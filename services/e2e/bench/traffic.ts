@@ -7,8 +7,8 @@ export const addressOf = (ip: number): string => `${ip >>> 24}.${(ip >>> 16) & 2
 
 export interface TrafficShape {
   packets: number
-  /** Bytes of a frame that carries data, without frame check sequence; frames without data are 64 bytes. */
-  frameBytes: number
+  /** Bytes of a frame that carries data, without frame check sequence, or several sizes of equal share; frames without data are 64 bytes. */
+  frameBytes: number | readonly number[]
   packetsPerSecond: number
   /** Sessions that are open at the same time. */
   openSessions: number
@@ -82,7 +82,7 @@ export class Traffic {
 
   /** Writes whole records into `buffer` while there is room and traffic; answers with the bytes written, 0 at the end. */
   fill(buffer: Buffer): number {
-    const largest = recordBytes + Math.max(minFrameBytes, this.#shape.frameBytes)
+    const largest = recordBytes + Math.max(minFrameBytes, ...[this.#shape.frameBytes].flat())
     let at = 0
     while (at + largest <= buffer.length && this.packets < this.#shape.packets) at = this.#writePacket(buffer, at)
     return at
@@ -109,10 +109,11 @@ export class Traffic {
     const isSyn = isTcp && sent < 2
     const isFin = isTcp && (last === 2 || last === 3)
     const hasData = !isTcp || (sent > 2 && last > 3)
-    const isHello = hasData && sent === 3 && session.serverPort === 443 && this.#shape.frameBytes >= 300
+    const dataFrameBytes = this.#frameBytes()
+    const isHello = hasData && sent === 3 && session.serverPort === 443 && dataFrameBytes >= 300
     const fromClient =
       sent === 0 || (isTcp && (sent === 2 || sent === 3)) ? true : sent === 1 ? false : this.#pickSide(last)
-    const frameBytes = hasData ? this.#shape.frameBytes : minFrameBytes
+    const frameBytes = hasData ? dataFrameBytes : minFrameBytes
     const headers = isTcp ? 20 : 8
     const dataBytes = hasData ? frameBytes - 34 - headers : 0
 
@@ -151,6 +152,11 @@ export class Traffic {
     if (dataBytes > 0) this.#payload.copy(buffer, data, sent % 45, (sent % 45) + dataBytes)
     if (isHello) buffer.set(hello, data)
     return ethernet + frameBytes
+  }
+
+  #frameBytes(): number {
+    const { frameBytes } = this.#shape
+    return typeof frameBytes === 'number' ? frameBytes : frameBytes[this.#below(frameBytes.length)]!
   }
 
   /** Servers send three fifths of the packets; of the last three the client sends the first and the last (FIN, FIN, ACK). */
