@@ -11,10 +11,11 @@ export interface NativeAddon {
    */
   openEventSource: (mechanism: string, bufferBytes: number) => NativeEventSource
   /**
-   * Captures on an interface, with so much room for frames not yet fetched; `filter` is empty for none. Throws as
-   * openSocketSource does; the code is FILTER for a filter that cannot be used, LINK for a link layer that is not known.
+   * Captures on an interface, with so much room for frames not yet fetched; `filter` is empty for none. Sources of one `group`
+   * (0 for none, to 65,535) share the frames, by flow. Throws as openSocketSource does; the code is FILTER for a filter that cannot
+   * be used, LINK for a link layer that is not known.
    */
-  openPacketSource: (device: string, filter: string, ringBytes: number) => NativePacketSource
+  openPacketSource: (device: string, filter: string, ringBytes: number, group: number) => NativePacketSource
   /**
    * `keepUnmonitored`: packets that concern no monitored host are reported too, as host 0. `snapLength`: frames of the
    * monitored hosts are handed out, so many bytes of each at most; none where it is 0. `duplicateWindowUs`: how long after a

@@ -35,7 +35,7 @@ class PacketSource {
   /** Frames lost so far because `next` was not called in time. */
   virtual uint64_t dropped() = 0;
 
-  /** Goes on with an interface of the same name when the one captured on is gone. Throws SourceError. */
+  /** Goes on with an interface of the same name when the one captured on is gone; one of a group cannot. Throws SourceError. */
   virtual void follow() = 0;
 };
 
@@ -45,9 +45,10 @@ constexpr const char* unknown_link = "LINK";
 
 /**
  * The source of the system this was built for, with so much room for frames not yet fetched. The filter is in the language
- * of pcap-filter(7), empty for none. Throws SourceError.
+ * of pcap-filter(7), empty for none. Sources of one device and one `group` (0 for none) share its frames: both directions of a
+ * flow go to the same. Throws SourceError.
  */
 std::unique_ptr<PacketSource> open_packet_source(const std::string& device, const std::string& filter,
-                                                 size_t ring_bytes);
+                                                 size_t ring_bytes, uint16_t group);
 
 }  // namespace proclabel

@@ -9,15 +9,23 @@ import { openRing } from './ring-source.ts'
 /**
  * Live frames of an interface: on Linux from the kernel's ring, elsewhere, without the addon, and for link layers that it does
  * not know, through `cap`. The filter is in the language of pcap-filter(7), empty for none. Throws InputError for an
- * interface that is not there or must not be read, and for a filter that is none.
+ * interface that is not there or must not be read, and for a filter that is none. Of those who give the same `group` (Linux), 1
+ * to 65,535, each has a part of the flows.
  */
-export function openInterface(device: string, filter: string): PacketSource {
-  if (process.platform !== 'linux') return openCap(device, filter)
+export function openInterface(device: string, filter: string, group = 0): PacketSource {
+  const openPortable = () => {
+    if (group === 0) return openCap(device, filter)
+    throw new InputError(
+      'PROCLABEL_INTERFACE',
+      `'${device}' cannot be shared by a group: that needs Linux and the native addon`,
+    )
+  }
+  if (process.platform !== 'linux') return openPortable()
   try {
-    return openRing(loadNative(), device, filter)
+    return openRing(loadNative(), device, filter, group)
   } catch (error) {
     const { code, message } = error as Error & { code?: string }
-    if (error instanceof NativeLoadError || code === 'LINK') return openCap(device, filter)
+    if (error instanceof NativeLoadError || code === 'LINK') return openPortable()
     throw new InputError('PROCLABEL_INTERFACE', problem(device, code, message), error)
   }
 }

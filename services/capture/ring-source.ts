@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { NativeAddon, NativePacketSource } from '#native'
+import { ProclabelError } from '#shared/errors.ts'
 import type { FrameBlock, PacketSource, SourceStatistics } from './packet-source.ts'
 
 const ringBytes = 64 * 1024 * 1024
@@ -10,24 +11,26 @@ const followEveryMs = 1000
 const turnEveryMs = 10
 
 /**
- * Live frames of an interface from a ring that the kernel writes (Linux), with its time stamps and drop count. Throws the
- * addon's error.
+ * Live frames of an interface from a ring that the kernel writes (Linux), with its time stamps and drop count; of those of a
+ * `group`, each has a part of the flows. Throws the addon's error.
  */
-export function openRing(addon: NativeAddon, device: string, filter: string): PacketSource {
-  return new RingSource(addon.openPacketSource(device, filter, ringBytes))
+export function openRing(addon: NativeAddon, device: string, filter: string, group = 0): PacketSource {
+  return new RingSource(addon.openPacketSource(device, filter, ringBytes, group), device)
 }
 
 class RingSource implements PacketSource {
   readonly isLive = true
   readonly #ring: NativePacketSource
+  readonly #device: string
   readonly #columns: Omit<FrameBlock, 'count'>
   #read = 0
   #bytesRead = 0
   #dropped = 0
   #isClosed = false
 
-  constructor(ring: NativePacketSource) {
+  constructor(ring: NativePacketSource, device: string) {
     this.#ring = ring
+    this.#device = device
     const rows = ring.mostFrames()
     this.#columns = {
       data: ring.memory(),
@@ -46,7 +49,7 @@ class RingSource implements PacketSource {
     while (!signal?.aborted && !this.#isClosed) {
       const nowMs = performance.now()
       if (nowMs - followedMs >= followEveryMs) {
-        this.#ring.follow()
+        this.#follow()
         followedMs = nowMs
       }
       const count = this.#ring.next(offset, captured, wireLength, timeUs, linkType)
@@ -58,6 +61,15 @@ class RingSource implements PacketSource {
       if (count > 0 && nowMs - turnedMs < turnEveryMs) continue
       await (count > 0 ? nextTurn() : sleep(blockPeriodMs))
       turnedMs = performance.now()
+    }
+  }
+
+  #follow(): void {
+    try {
+      this.#ring.follow()
+    } catch (cause) {
+      const { message } = cause as Error
+      throw new ProclabelError('PROCLABEL_INTERFACE', `cannot go on with '${this.#device}': ${message}`, { cause })
     }
   }
 

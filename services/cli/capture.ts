@@ -21,6 +21,7 @@ interface CaptureFlags extends ProducerFlags, HostKeysFlags, DuplicateFlags {
   file?: string
   realtime?: true
   sensor: string
+  group?: number
   networks?: string[]
   user?: string
   files?: string
@@ -40,6 +41,11 @@ export const captureCommand = (): Command =>
         .description('publishes the packets of the monitored hosts, from the mirror port or a capture file')
         .option('-i, --interface <name>', 'interface to capture on')
         .option('--filter <expression>', 'capture filter, as for tcpdump', '')
+        .option(
+          '--group <number>',
+          'shares the interface with the captures of the same group, for more cores: each, a sensor of its own, has a part of the flows',
+          wholeNumber(1, 65_535),
+        )
         .option('--file <path>', 'a capture file instead, or - for standard input')
         .option('--realtime', 'read the file as fast as it was captured, not as fast as it goes')
         .option(
@@ -115,11 +121,12 @@ async function openPackets({
   filter,
   file,
   realtime,
+  group,
 }: CaptureFlags): Promise<Pick<CaptureServiceOptions, 'packets' | 'sourceName' | 'clockUs' | 'hostsWaitMs'>> {
   if ((device === undefined) === (file === undefined))
     throw new InputError('PROCLABEL_CONFIG', 'capture reads from --interface or from --file: give one of them')
   if (device !== undefined) {
-    const packets = openInterface(device, filter)
+    const packets = openInterface(device, filter, group)
     return { packets, sourceName: device, clockUs: () => Date.now() * 1000, hostsWaitMs }
   }
   const source = await openCapture(file!)

@@ -52,7 +52,7 @@ class Descriptor {
 /** An AF_PACKET socket with a TPACKET_V3 ring (packet(7), Documentation/networking/packet_mmap.rst of the kernel). */
 class PacketSocket : public PacketSource {
  public:
-  PacketSocket(const std::string& device, const std::string& filter, size_t ring_bytes)
+  PacketSocket(const std::string& device, const std::string& filter, size_t ring_bytes, uint16_t group)
       // Protocol 0: nothing comes before the filter is in place and the socket bound.
       : device_(device), fd_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)) {
     if (fd_ < 0) throw system_error("cannot open a packet socket", errno);
@@ -61,6 +61,7 @@ class PacketSocket : public PacketSource {
     if (!filter.empty()) attach(compile_filter(device, filter, link_type_));
     map_ring(std::max<size_t>(ring_bytes / block_bytes, 2));
     bind_to(index());
+    if (group != 0) join(group);
   }
 
   ~PacketSocket() override {
@@ -92,6 +93,7 @@ class PacketSocket : public PacketSource {
     // A socket takes frames again by itself when its interface comes up again, but not when that was made anew.
     const int current = index();
     if (current == 0 || current == bound_to_) return;
+    if (is_in_group_) throw SourceError("the interface was made anew: start the capture again", "ENODEV");
     if (link_type() != link_type_) throw SourceError("the interface has become one of another link layer", unknown_link);
     bind_to(current);
   }
@@ -172,6 +174,13 @@ class PacketSocket : public PacketSource {
     bound_to_ = index;
   }
 
+  /** By the hash of a flow's addresses and ports, which is the same for both directions. */
+  void join(uint16_t group) {
+    const int fanout = group | PACKET_FANOUT_HASH << 16;
+    set(PACKET_FANOUT, &fanout, sizeof fanout, "cannot share the interface among several threads");
+    is_in_group_ = true;
+  }
+
   /** Whose the block at hand is: the kernel's or ours. */
   std::atomic_ref<uint32_t> status() {
     auto* descriptor = reinterpret_cast<tpacket_block_desc*>(memory_.data() + at_ * block_bytes);
@@ -182,6 +191,7 @@ class PacketSocket : public PacketSource {
   const Descriptor fd_;
   uint16_t link_type_ = 0;
   bool is_loopback_ = false;
+  bool is_in_group_ = false;
   int bound_to_ = 0;
   std::span<uint8_t> memory_;
   size_t at_ = 0;
@@ -192,8 +202,8 @@ class PacketSocket : public PacketSource {
 }  // namespace
 
 std::unique_ptr<PacketSource> open_packet_source(const std::string& device, const std::string& filter,
-                                                 size_t ring_bytes) {
-  return std::make_unique<PacketSocket>(device, filter, ring_bytes);
+                                                 size_t ring_bytes, uint16_t group) {
+  return std::make_unique<PacketSocket>(device, filter, ring_bytes, group);
 }
 
 }  // namespace proclabel
