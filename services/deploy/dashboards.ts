@@ -74,6 +74,12 @@ export const dashboards: Record<string, Dashboard> = {
           queries: { '{{confidence_band}}': rate('proclabel_sessions_labeled_total', 'confidence_band') },
         },
         {
+          title: 'Top processes',
+          about: 'Labeled sessions of the ten busiest programs.',
+          unit: 'ops',
+          queries: { '{{process}}': `topk(10, ${rate('proclabel_sessions_by_process_total', 'process')})` },
+        },
+        {
           title: 'Unknown, by cause',
           about:
             'no-agent, agent-gap: see the agents. capture-gap: see the capture. too-short: agents without kernel events.',

@@ -98,7 +98,7 @@ export async function runMatcherService(options: MatcherServiceOptions): Promise
 }
 
 function countSession(metrics: MatcherMetrics, record: LabeledSession, isEnd: boolean): void {
-  const { state, stage, confidence, end_reason, unknown_cause, last_us } = record
+  const { state, label, stage, confidence, end_reason, unknown_cause, last_us } = record
   if (state !== 'closed') return
   if (!isEnd) {
     metrics.revised.add(1, { stage: stage ?? 'none' })
@@ -107,6 +107,7 @@ function countSession(metrics: MatcherMetrics, record: LabeledSession, isEnd: bo
   if (end_reason !== null) metrics.closed.add(1, { reason: end_reason })
   if (stage !== null) metrics.labeled.add(1, { stage, confidence_band: confidenceBand(stage, confidence) })
   else if (unknown_cause !== null) metrics.unlabeled.add(1, { reason: unknown_cause })
+  if (label !== null) metrics.byProcess.add(1, { process: label.process })
   const offsetUs = record.evidence?.clock_offset_us ?? null
   if (offsetUs !== null) metrics.clockOffset.observe(Math.abs(offsetUs) / 1e6)
   metrics.delay.observe(Math.max(0, Date.now() / 1000 - last_us / 1e6))

@@ -39,6 +39,16 @@ test('a metric with labels shows all its series at 0 before anything was counted
     assert.equal(await value(metrics, series), 0, series)
 })
 
+test('of values that nobody knows beforehand, as many as come first have series of their own', async () => {
+  const metrics = new PrometheusMetrics('matcher', '1')
+  const counter = metrics.counter({ name: 'a_total', help: 'a', labels: { x: { first: 2 } } })
+  assert.equal(await value(metrics, 'proclabel_a_total{x="other"}'), 0)
+  for (const x of ['p', 'q', 'r', 'p', 's']) counter.add(1, { x })
+  assert.equal(await value(metrics, 'proclabel_a_total{x="p"}'), 2)
+  assert.equal(await value(metrics, 'proclabel_a_total{x="q"}'), 1)
+  assert.equal(await value(metrics, 'proclabel_a_total{x="other"}'), 2)
+})
+
 test('a label value that was not declared is counted as other', async () => {
   const metrics = create()
   const counter = metrics.counter({ name: 'a_total', help: 'A', labels: { x: ['1'] } })

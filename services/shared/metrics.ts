@@ -1,7 +1,11 @@
 import * as prom from 'prom-client'
 
 /** Labels of a metric with all values they may take; any other value is counted as `other`, so that series stay few. */
-export type Labels<L extends string> = Readonly<Record<L, readonly string[]>>
+export type Labels<L extends string> = Readonly<Record<L, readonly string[] | FirstComers>>
+/** Values that are not known beforehand: so many different ones as come first. */
+export interface FirstComers {
+  first: number
+}
 export type LabelValues<L extends string> = Readonly<Record<L, string>>
 
 /** Name without the prefix `proclabel_`, in base units: `_seconds`, `_bytes`, counters with `_total`. */
@@ -125,18 +129,25 @@ export class PrometheusMetrics implements Metrics {
 function series({ labels = {} }: MetricDefinition<string>): Record<string, string>[] {
   return Object.entries(labels).reduce<Record<string, string>[]>(
     (combinations, [name, values]) =>
-      combinations.flatMap(before => values.map(value => ({ ...before, [name]: value }))),
+      combinations.flatMap(before =>
+        ('first' in values ? ['other'] : values).map(value => ({ ...before, [name]: value })),
+      ),
     [{}],
   )
 }
 
-/** Puts `other` for values that the definition does not list. */
+/** Puts `other` for values that the definition has no place for. */
 function boundedLabels({ labels = {} }: MetricDefinition<string>) {
-  const known = Object.entries(labels).map(([name, values]) => [name, new Set(values)] as const)
+  const known = Object.entries(labels).map(([name, values]) =>
+    'first' in values
+      ? { name, values: new Set<string>(), room: values.first }
+      : { name, values: new Set(values), room: values.length },
+  )
   return (given: LabelValues<string> = {}): Record<string, string> => {
     const bounded: Record<string, string> = {}
-    for (const [name, values] of known) {
+    for (const { name, values, room } of known) {
       const value = given[name] ?? 'other'
+      if (values.size < room) values.add(value)
       bounded[name] = values.has(value) ? value : 'other'
     }
     return bounded

@@ -229,6 +229,11 @@ export const matcherMetrics = (metrics: Metrics, causes: readonly string[]) => (
       confidence_band: ['exact', 'high', 'medium', 'low', 'unknown'],
     },
   }),
+  byProcess: metrics.counter({
+    name: 'sessions_by_process_total',
+    help: 'Closed sessions with a label, by their program; of many programs the first hundred',
+    labels: { process: { first: 100 } },
+  }),
   unlabeled: metrics.counter({
     name: 'sessions_unlabeled_total',
     help: 'Closed sessions without a label, when they were first told closed',
