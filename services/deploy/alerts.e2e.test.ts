@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { alertCases, promtoolTests } from './alert-cases.ts'
+import { everyMetric } from './every-metric.ts'
 import { prometheusTools } from './tools.ts'
 
 const rulesFile = fileURLToPath(new URL('../../helm/files/alerts.yaml', import.meta.url))
@@ -13,8 +14,8 @@ const prometheusConfig = fileURLToPath(new URL('prometheus/prometheus.yml', impo
 const rules = readFileSync(rulesFile, 'utf8')
 const alerts = Array.from(rules.matchAll(/- alert: (\w+)/g), ([, name]) => name!)
 
-function promtool(tool: string, ...args: string[]): void {
-  const { status, stdout, stderr } = spawnSync(tool, args, { encoding: 'utf8', timeout: 120_000 })
+function promtool(tool: string, args: readonly string[], input = ''): void {
+  const { status, stdout, stderr } = spawnSync(tool, args, { encoding: 'utf8', timeout: 120_000, input })
   assert.equal(status, 0, stdout + stderr)
 }
 
@@ -28,13 +29,13 @@ test('every alert has a case, and a line in the runbook of the name that it give
 
 test('promtool: the rules and the configuration of docker-compose are valid', async t => {
   const { promtool: tool } = await prometheusTools()
-  promtool(tool, 'check', 'rules', rulesFile)
+  promtool(tool, ['check', 'rules', rulesFile])
   const folder = mkdtempSync(join(tmpdir(), 'proclabel-prometheus-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const text = readFileSync(prometheusConfig, 'utf8')
   assert.ok(text.includes('/etc/prometheus/alerts.yaml'))
   writeFileSync(join(folder, 'prometheus.yml'), text.replace('/etc/prometheus/alerts.yaml', rulesFile))
-  promtool(tool, 'check', 'config', join(folder, 'prometheus.yml'))
+  promtool(tool, ['check', 'config', join(folder, 'prometheus.yml')])
 })
 
 test('promtool: each alert fires when it should, and is quiet close to that', async t => {
@@ -43,5 +44,13 @@ test('promtool: each alert fires when it should, and is quiet close to that', as
   t.after(() => rmSync(folder, { recursive: true }))
   const file = join(folder, 'tests.json')
   writeFileSync(file, JSON.stringify(promtoolTests(rulesFile)))
-  promtool(tool, 'test', 'rules', file)
+  promtool(tool, ['test', 'rules', file])
+})
+
+test('promtool: names, units and help of every metric are as Prometheus wants them', async () => {
+  const { promtool: tool } = await prometheusTools()
+  const text = await everyMetric().text()
+  const ours = text.split('\n').filter(line => /^(# (HELP|TYPE) )?proclabel_/.test(line))
+  assert.ok(ours.length > 100)
+  promtool(tool, ['check', 'metrics'], `${ours.join('\n')}\n`)
 })

@@ -2,35 +2,16 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import test from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { PrometheusMetrics } from '#shared/metrics.ts'
-import {
-  agentMetrics,
-  captureMetrics,
-  consumerMetrics,
-  matcherMetrics,
-  producerMetrics,
-  registryMetrics,
-  resolverMetrics,
-  storeMetrics,
-} from '#shared/service-metrics.ts'
 import { dashboards, dashboardsFolder, dashboardText, expressionsOf, toGrafana } from './dashboards.ts'
+import { everyMetric } from './every-metric.ts'
 import { labelsIn, namesIn } from './promql-names.ts'
 
 const rulesFile = fileURLToPath(new URL('../../helm/files/alerts.yaml', import.meta.url))
 
 /** Every name that a service of some kind shows, with its labels. */
 async function shown(): Promise<Map<string, Set<string>>> {
-  const metrics = new PrometheusMetrics('matcher', '0')
-  producerMetrics(metrics)
-  consumerMetrics(metrics, 'matcher', ['packets'], 1)
-  captureMetrics(metrics, 'eth0', ['truncated'])
-  agentMetrics(metrics)
-  matcherMetrics(metrics, ['no-agent'])
-  resolverMetrics(metrics)
-  storeMetrics(metrics)
-  registryMetrics(metrics)
   const names = new Map<string, Set<string>>()
-  for (const [, name, labels] of (await metrics.text()).matchAll(/^([a-z_]\w*)(?:\{(.*)\})? \S+$/gm)) {
+  for (const [, name, labels] of (await everyMetric().text()).matchAll(/^([a-z_]\w*)(?:\{(.*)\})? \S+$/gm)) {
     const known = names.get(name!) ?? new Set(['instance', 'job'])
     for (const [, label] of (labels ?? '').matchAll(/(\w+)="/g)) known.add(label!)
     names.set(name!, known)
