@@ -1,7 +1,23 @@
+import { flatText } from './flat-text.ts'
+
+/** IPv4 addresses whose text is kept: most come again and again, and one text then serves all that know the address. */
+const textsKept = 65_536
+const ipv4Texts = new Map<number, string>()
+
 /** Text of 16 address bytes at `at`: dotted quad for v4-mapped addresses, else RFC 5952. */
 export function addressText(bytes: Uint8Array, at: number): string {
-  if (isV4Mapped(bytes, at)) return `${bytes[at + 12]}.${bytes[at + 13]}.${bytes[at + 14]}.${bytes[at + 15]}`
-  return ipv6Text(bytes, at)
+  return isV4Mapped(bytes, at) ? ipv4Text(bytes, at + 12) : ipv6Text(bytes, at)
+}
+
+function ipv4Text(bytes: Uint8Array, at: number): string {
+  const address = (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
+  let text = ipv4Texts.get(address)
+  if (text === undefined) {
+    text = flatText(`${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`)
+    if (ipv4Texts.size === textsKept) ipv4Texts.clear()
+    ipv4Texts.set(address, text)
+  }
+  return text
 }
 
 /** Whether the 16 bytes at `at` are an IPv4 address as v4-mapped (::ffff:0:0/96, RFC 4291 section 2.5.5.2). */

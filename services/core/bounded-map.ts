@@ -1,19 +1,18 @@
-interface Entry<V> {
-  value: V
-  setUs: number
-  /** When the entry was last moved to the end of the map. */
-  movedUs: number
-}
-
 /** Entries set again within this stay where they are: the order need not be finer, and moving costs. */
 const moveEveryUs = 60_000_000
+const initialPlaces = 8
 
 /**
  * A map that holds at most `limit` entries, each for `ttlUs` of event time after it was last set. The one set longest ago
  * leaves first, give or take a minute. Time comes from the caller.
+ *
+ * An entry has a place in a few arrays instead of an object: a host has a hundred thousand of them.
  */
 export class BoundedMap<K, V> {
-  readonly #entries = new Map<K, Entry<V>>()
+  readonly #places = new Map<K, number>()
+  readonly #values: (V | undefined)[] = []
+  #times = timesOf(initialPlaces)
+  readonly #free: number[] = []
   readonly #limit: number
   readonly #ttlUs: number
 
@@ -23,41 +22,78 @@ export class BoundedMap<K, V> {
   }
 
   get size(): number {
-    return this.#entries.size
+    return this.#places.size
   }
 
   /** The value, unless it was set more than the time to live before `nowUs`. */
   get(key: K, nowUs: number): V | undefined {
-    const entry = this.#entries.get(key)
-    return entry && nowUs - entry.setUs <= this.#ttlUs ? entry.value : undefined
+    const place = this.#places.get(key)
+    return place !== undefined && nowUs - this.#times.setUs[place]! <= this.#ttlUs ? this.#values[place] : undefined
   }
 
   set(key: K, value: V, nowUs: number): void {
-    const entry = this.#entries.get(key)
-    if (entry && nowUs - entry.movedUs < moveEveryUs) {
-      entry.value = value
-      entry.setUs = nowUs
-      return
+    const known = this.#places.get(key)
+    const place = known ?? this.#take()
+    this.#values[place] = value
+    this.#times.setUs[place] = nowUs
+    if (known !== undefined) {
+      if (nowUs - this.#times.movedUs[place]! < moveEveryUs) return
+      this.#places.delete(key)
     }
-    if (entry) this.#entries.delete(key)
-    this.#entries.set(key, { value, setUs: nowUs, movedUs: nowUs })
-    if (this.#entries.size > this.#limit) this.#entries.delete(this.#entries.keys().next().value!)
+    this.#times.movedUs[place] = nowUs
+    this.#places.set(key, place)
+    if (this.#places.size > this.#limit) {
+      const [oldest] = this.#places
+      this.#drop(...oldest!)
+    }
   }
 
-  /** See Stored. */
-  state(): ReadonlyMap<K, Entry<V>> {
-    return this.#entries
+  /** See Stored: all entries in their order. */
+  state() {
+    const places = [...this.#places.values()]
+    return {
+      keys: [...this.#places.keys()],
+      values: places.map(place => this.#values[place]!),
+      setUs: Float64Array.from(places, place => this.#times.setUs[place]!),
+      movedUs: Float64Array.from(places, place => this.#times.movedUs[place]!),
+    }
   }
 
-  restore(entries: ReadonlyMap<K, Entry<V>>): void {
-    for (const [key, entry] of entries) this.#entries.set(key, entry)
+  restore({ keys, values, setUs, movedUs }: ReturnType<BoundedMap<K, V>['state']>): void {
+    for (const [i, key] of keys.entries()) {
+      const place = this.#take()
+      this.#places.set(key, place)
+      this.#values[place] = values[i]!
+      this.#times.setUs[place] = setUs[i]!
+      this.#times.movedUs[place] = movedUs[i]!
+    }
   }
 
   /** Drops what is past its time, oldest first. */
   expire(nowUs: number): void {
-    for (const [key, entry] of this.#entries) {
-      if (nowUs - entry.setUs <= this.#ttlUs) break
-      this.#entries.delete(key)
+    for (const [key, place] of this.#places) {
+      if (nowUs - this.#times.setUs[place]! <= this.#ttlUs) break
+      this.#drop(key, place)
     }
   }
+
+  #take(): number {
+    const place = this.#free.pop() ?? this.#values.length
+    if (place === this.#times.setUs.length) {
+      const { setUs, movedUs } = this.#times
+      this.#times = timesOf(2 * place)
+      this.#times.setUs.set(setUs)
+      this.#times.movedUs.set(movedUs)
+    }
+    return place
+  }
+
+  #drop(key: K, place: number): void {
+    this.#places.delete(key)
+    this.#values[place] = undefined
+    this.#free.push(place)
+  }
 }
+
+/** By place: when the entry was last set, and when it was last moved to the end of the map. */
+const timesOf = (places: number) => ({ setUs: new Float64Array(places), movedUs: new Float64Array(places) })

@@ -49,9 +49,9 @@ export class HostClocks {
   /** A session that began at its first packet. */
   addSession(tuple: string, firstUs: number): void {
     if (!this.#constants.useClockOffset) return
-    const known = this.#sessions.get(tuple, firstUs) ?? []
-    if (known.includes(firstUs)) return
-    this.#sessions.set(tuple, [...known.slice(1 - usesKept), firstUs], firstUs)
+    const known = this.#sessions.get(tuple, firstUs)
+    if (known?.includes(firstUs)) return
+    this.#sessions.set(tuple, known ? [...known.slice(1 - usesKept), firstUs] : [firstUs], firstUs)
     for (const birth of this.#births.get(tuple, firstUs) ?? []) this.#pair(tuple, firstUs, birth)
   }
 
@@ -60,12 +60,12 @@ export class HostClocks {
     if (!this.#constants.useClockOffset) return
     const { offsetSearchUs, mergeSlackUs } = this.#constants
     if (birth.lowUs === 0 || birth.highUs - birth.lowUs > offsetSearchUs) return
-    const known = this.#births.get(tuple, birth.highUs) ?? []
+    const known = this.#births.get(tuple, birth.highUs)
     // Some logs write one connection several times over.
     const repeats = (other: Moment) =>
       other.clock === birth.clock && Math.abs(other.highUs - birth.highUs) < mergeSlackUs
-    if (known.some(repeats)) return
-    this.#births.set(tuple, [...known.slice(1 - usesKept), birth], birth.highUs)
+    if (known?.some(repeats)) return
+    this.#births.set(tuple, known ? [...known.slice(1 - usesKept), birth] : [birth], birth.highUs)
     for (const firstUs of this.#sessions.get(tuple, birth.highUs) ?? []) this.#pair(tuple, firstUs, birth)
   }
 

@@ -88,6 +88,7 @@ export class HostMatcher {
   readonly #stages: readonly InferenceStage[]
   /** Sessions learned from, with the program they taught. */
   readonly #taught: BoundedMap<string, string>
+  readonly #programs = new WeakMap<Label, Label>()
   readonly #stored: Stored
   #host: Host | null = null
   #addresses: ReadonlySet<string> = new Set()
@@ -299,13 +300,23 @@ export class HostMatcher {
     }
     this.#taught.set(facts.sessionId, label.process, facts.firstUs)
     if (taught === undefined && isExact(best)) this.#score(facts, keys, label, best, view)
-    const program = programOf(label)
+    const program = this.#programOf(label)
     this.#rules.learn(facts, keys, program)
     this.#tuples.learn(facts, keys, program)
     this.#remotePorts.learn(facts, keys, program)
     this.#remoteIps.learn(facts, program)
     this.#names.learn(facts, keys, program)
     this.#sharedNames?.learn(facts, keys, program)
+  }
+
+  /** One object for all sessions of a process: the tables hold it many times over. */
+  #programOf(label: Label): Label {
+    let program = this.#programs.get(label)
+    if (program === undefined) {
+      program = programOf(label)
+      this.#programs.set(label, program)
+    }
+    return program
   }
 
   #score(facts: SessionFacts, keys: SessionKeys, label: Label, best: Candidate, view: DirectView): void {

@@ -7,8 +7,11 @@ interface Counts {
   total: number
   /** Of the program that was seen most often. */
   most: number
-  programs: Map<string, { label: Label; count: number }>
+  /** Few, one for each process name. */
+  programs: { label: Label; count: number }[]
 }
+
+const programIn = ({ programs }: Counts, process: string) => programs.find(({ label }) => label.process === process)
 
 /** How often each program was seen for a key; answers with the one that dominates. */
 export class ProgramCounts {
@@ -23,16 +26,16 @@ export class ProgramCounts {
   }
 
   add(key: string, program: Label, nowUs: number): void {
-    const counts = this.#counts.get(key, nowUs) ?? { total: 0, most: 0, programs: new Map() }
-    const known = counts.programs.get(program.process)
+    const counts = this.#counts.get(key, nowUs) ?? { total: 0, most: 0, programs: [] }
+    const known = programIn(counts, program.process)
     counts.total++
     if (known) {
       known.count++
       counts.most = Math.max(counts.most, known.count)
       known.label = commonLabel(known.label, program)
-    } else if (counts.programs.size < this.#programsPerKey) {
+    } else if (counts.programs.length < this.#programsPerKey) {
       // Beyond the limit a program counts in the total alone: it can only lower a share.
-      counts.programs.set(program.process, { label: program, count: 1 })
+      counts.programs = [...counts.programs, { label: program, count: 1 }]
       counts.most = Math.max(counts.most, 1)
     }
     this.#counts.set(key, counts, nowUs)
@@ -64,9 +67,9 @@ export class ProgramCounts {
     // Whoever has the share of all has it in one of the tables at least.
     for (const counts of found) {
       if (counts.most / counts.total < share) continue
-      for (const { label, count } of counts.programs.values()) {
+      for (const { label, count } of counts.programs) {
         if (count / counts.total < share) continue
-        const everywhere = found.flatMap(({ programs }) => programs.get(label.process) ?? [])
+        const everywhere = found.flatMap(one => programIn(one, label.process) ?? [])
         const has = everywhere.reduce((sum, one) => sum + one.count, 0) / total
         const common = everywhere.map(one => one.label).reduce(commonLabel)
         if (has >= share) return { label: common, reason, support: total, share: has }

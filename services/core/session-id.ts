@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { flatText } from './flat-text.ts'
 
 const endBytes = 18
 /** Reused: an id is made for every session, and the text in front is short. */
@@ -23,7 +24,7 @@ export function sessionId(
   const aFirst = (compareAddresses(addresses) || portA - portB) <= 0
   writeEnd(bytes, at, addresses, aFirst ? 0 : 16, aFirst ? portA : portB)
   writeEnd(bytes, at + endBytes, addresses, aFirst ? 16 : 0, aFirst ? portB : portA)
-  return hash('sha256', bytes.subarray(0, at + 2 * endBytes)).slice(0, 32)
+  return flatText(hash('sha256', bytes.subarray(0, at + 2 * endBytes)).slice(0, 32))
 }
 
 /** Order of the two addresses in the 32 bytes. */

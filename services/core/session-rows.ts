@@ -3,7 +3,10 @@ import type { EndReason, LabeledSession } from '#schemas'
 /** Packets of a session whose length, direction and gap are kept. */
 export const spltPackets = 32
 
-/** A row's eight-byte words: these numbers, those of every packet first, then two 32-bit integers for each of the first packets. */
+/**
+ * A row's eight-byte words: these numbers, those of every packet first; then two 32-bit integers for each of the first packets;
+ * then the addresses of the two ends, 16 bytes each, the local one first.
+ */
 export const word = Object.freeze({
   lastUs: 0,
   endReason: 1,
@@ -23,7 +26,9 @@ export const word = Object.freeze({
 })
 export type Word = (typeof word)[keyof typeof word]
 const spltWord = 16
-const rowWords = spltWord + spltPackets
+const addressWord = spltWord + spltPackets
+const addressBytes = 32
+const rowWords = addressWord + addressBytes / 8
 /** A chunk has 2 to the power of this many rows. */
 const chunkBits = 10
 
@@ -35,6 +40,7 @@ interface Chunk {
   words: Float64Array
   /** The same memory. */
   integers: Int32Array
+  bytes: Uint8Array
 }
 
 /**
@@ -50,9 +56,12 @@ export class SessionRows {
     this.#rowsAChunk = rowsAChunk
   }
 
-  begin(row: number, firstUs: number): void {
-    const { words } = this.#chunk(row)
+  /** `addresses` holds those of the two ends from `from` on. */
+  begin(row: number, firstUs: number, addresses: Uint8Array, from: number): void {
+    const { words, bytes } = this.#chunk(row)
     const at = this.#at(row)
+    const addressesAt = (at + addressWord) * 8
+    for (let i = 0; i < addressBytes; i++) bytes[addressesAt + i] = addresses[from + i]!
     words.fill(0, at, at + spltWord)
     words[at + word.firstSeenUs] = firstUs
     words[at + word.firstUs] = firstUs
@@ -65,6 +74,12 @@ export class SessionRows {
   row(row: number): Float64Array {
     const at = this.#at(row)
     return this.#chunk(row).words.slice(at, at + rowWords)
+  }
+
+  /** Of the two ends, in the memory of the row. */
+  addresses(row: number): Uint8Array {
+    const at = (this.#at(row) + addressWord) * 8
+    return this.#chunk(row).bytes.subarray(at, at + addressBytes)
   }
 
   setRow(row: number, words: Float64Array): void {
@@ -141,7 +156,7 @@ export class SessionRows {
 
   #addChunk(number: number): Chunk {
     const words = new Float64Array(this.#rowsAChunk * rowWords)
-    const chunk = { words, integers: new Int32Array(words.buffer) }
+    const chunk = { words, integers: new Int32Array(words.buffer), bytes: new Uint8Array(words.buffer) }
     this.#chunks[number] = chunk
     return chunk
   }
@@ -151,3 +166,7 @@ export class SessionRows {
     return (row & ((1 << chunkBits) - 1)) * rowWords
   }
 }
+
+/** The addresses in a copy of a row, as words. */
+export const addressesOf = (row: Float64Array): Int32Array =>
+  new Int32Array(row.buffer, row.byteOffset + addressWord * 8, addressBytes / 4)

@@ -1,7 +1,7 @@
 import { directionBits, type EndReason, type FlowName, none, type PacketColumns } from '#schemas'
 import { FiveTupleTable } from './five-tuple-table.ts'
 import { Session } from './session.ts'
-import { SessionRows, word } from './session-rows.ts'
+import { addressesOf, SessionRows, word } from './session-rows.ts'
 
 /** Times of design section 3, microseconds. */
 export const sessionTimes = Object.freeze({
@@ -83,8 +83,7 @@ export class SessionTable {
   /** Answers with the sessions in the order of `open`. */
   restore({ open, due, sweptStep }: SessionTableState): Session[] {
     const sessions = open.map(state => {
-      const words = new Int32Array(8)
-      new Uint8Array(words.buffer).set(state.addresses)
+      const words = addressesOf(state.counts)
       const ports = (state.localPort << 16) | state.remotePort
       const entry = this.#tuples.add(words, 0, 4, ports, state.protocol)
       const session = Session.fromState(state, this.#rows, entry)
@@ -139,7 +138,7 @@ export class SessionTable {
     const step = Math.floor(nowUs / stepUs)
     if (step === this.#sweptStep) return
     this.#sweptStep = step
-    for (const [bucket, sessions] of [...this.#due]) {
+    for (const [bucket, sessions] of this.#due) {
       if (bucket >= step) continue
       this.#due.delete(bucket)
       for (const session of sessions) this.#look(session, nowUs)
@@ -208,11 +207,10 @@ export class SessionTable {
   #start(columns: Batch, flow: number, timeUs: number, fromRemote: boolean): number {
     const { flowProtocol, flowPort, addresses } = columns
     const entry = this.#tuples.add(addresses, flow * 8, flow * 8 + 4, portsOf(flowPort, flow), flowProtocol[flow]!)
-    this.#rows.begin(entry, timeUs)
+    this.#rows.begin(entry, timeUs, columns.flowAddress, flow * 32)
     const session = new Session(
       this.#rows,
       entry,
-      columns.flowAddress.slice(flow * 32, flow * 32 + 32),
       columns.flowProtocol[flow]!,
       columns.flowPort[flow * 2]!,
       columns.flowPort[flow * 2 + 1]!,

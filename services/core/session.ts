@@ -47,8 +47,6 @@ export class Session {
   /** Where its counts are. */
   #rows: SessionRows
   #row: number
-  /** Local and remote address, 16 bytes each. */
-  readonly addresses: Uint8Array
   readonly protocol: number
   localPort: number
   remotePort: number
@@ -66,6 +64,8 @@ export class Session {
   truncatedStart = false
   /** Known once asked for. */
   #id: string | null = null
+  #localIp: string | null = null
+  #remoteIp: string | null = null
   judgement: Judgement | null = null
   /** What the last record said that was published while the session was in the table. */
   #told: Told | null = null
@@ -77,7 +77,6 @@ export class Session {
   constructor(
     rows: SessionRows,
     entry: number,
-    addresses: Uint8Array,
     protocol: number,
     localPort: number,
     remotePort: number,
@@ -86,7 +85,6 @@ export class Session {
     this.#rows = rows
     this.#row = entry
     this.entry = entry
-    this.addresses = addresses
     this.protocol = protocol
     this.localPort = localPort
     this.remotePort = remotePort
@@ -106,7 +104,6 @@ export class Session {
   state() {
     return {
       counts: this.#rows.row(this.#row),
-      addresses: this.addresses,
       protocol: this.protocol,
       localPort: this.localPort,
       remotePort: this.remotePort,
@@ -131,9 +128,9 @@ export class Session {
 
   /** A session with row `entry` of `rows`. */
   static fromState(state: SessionState, rows: SessionRows, entry: number): Session {
-    const { counts, addresses, protocol, localPort, remotePort, firstFromRemote, told, ...rest } = state
+    const { counts, protocol, localPort, remotePort, firstFromRemote, told, ...rest } = state
     rows.setRow(entry, counts)
-    const session = new Session(rows, entry, addresses, protocol, localPort, remotePort, firstFromRemote)
+    const session = new Session(rows, entry, protocol, localPort, remotePort, firstFromRemote)
     session.#told = told
     return Object.assign(session, rest)
   }
@@ -183,11 +180,13 @@ export class Session {
   }
 
   get localIp(): string {
-    return addressText(this.addresses, 0)
+    this.#localIp ??= addressText(this.#rows.addresses(this.#row), 0)
+    return this.#localIp
   }
 
   get remoteIp(): string {
-    return addressText(this.addresses, 16)
+    this.#remoteIp ??= addressText(this.#rows.addresses(this.#row), 16)
+    return this.#remoteIp
   }
 
   /** The session's id on its own host. */
@@ -198,7 +197,8 @@ export class Session {
 
   /** The id that this session has on a host: its own, or the one of the other end. */
   sessionId(hostId: string): string {
-    return sessionId(hostId, this.protocol, this.firstSeenUs, this.addresses, this.localPort, this.remotePort)
+    const addresses = this.#rows.addresses(this.#row)
+    return sessionId(hostId, this.protocol, this.firstSeenUs, addresses, this.localPort, this.remotePort)
   }
 
   facts(hostId: string): SessionFacts {
@@ -303,7 +303,8 @@ export class Session {
   }
 
   #communityId(): string {
-    const { addresses, protocol, localPort, remotePort } = this
+    const { protocol, localPort, remotePort } = this
+    const addresses = this.#rows.addresses(this.#row)
     return this.firstFromRemote
       ? communityId(addresses, 16, protocol, remotePort, localPort)
       : communityId(addresses, 0, protocol, localPort, remotePort)

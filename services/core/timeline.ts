@@ -2,6 +2,7 @@ import type { Label, SocketProtocol } from '#schemas'
 import type { MatchConstants } from './constants.ts'
 import type { HostClocks } from './host-clocks.ts'
 import { includesAll, type Moment, type OwnershipInterval } from './ownership.ts'
+import { PortTimeline } from './port-timeline.ts'
 
 /** What one poll row or one event says about a socket. */
 export interface Observation extends Pick<OwnershipInterval, 'proto' | 'localIp' | 'localPort' | 'remoteIp'> {
@@ -18,14 +19,6 @@ export interface Observation extends Pick<OwnershipInterval, 'proto' | 'localIp'
   mayBe: 'any' | 'unshown' | 'ended'
   endTold: boolean
   role: OwnershipInterval['role']
-}
-
-/** All that was seen on one local port of one protocol, in the order it came. */
-interface PortTimeline {
-  /** By remote end. */
-  connected: Map<string, OwnershipInterval[]>
-  unconnected: OwnershipInterval[]
-  all: OwnershipInterval[]
 }
 
 /** A sweep that was forced by the limit frees this share, so that the next one is far. */
@@ -53,7 +46,7 @@ export class Timeline {
 
   restore(ports: ReadonlyMap<number, readonly OwnershipInterval[]>): void {
     for (const [key, intervals] of ports) {
-      this.#ports.set(key, portTimeline(intervals))
+      this.#ports.set(key, new PortTimeline(intervals))
       this.#size += intervals.length
     }
   }
@@ -65,8 +58,7 @@ export class Timeline {
   /** Takes up an observation: into the interval of the same socket, else a new one. `born` says which. */
   observe(seen: Observation): { interval: OwnershipInterval; born: boolean } {
     const port = this.#port(seen.proto, seen.localPort)
-    const list =
-      seen.remoteIp === null ? port.unconnected : remoteList(port, remoteKey(seen.remoteIp, seen.remotePort!))
+    const list = port.of(seen.remoteIp, seen.remotePort)
     for (let i = list.length - 1; i >= 0; i--) {
       const interval = list[i]!
       if (this.#isSameSocket(interval, seen)) {
@@ -75,20 +67,19 @@ export class Timeline {
       }
     }
     const interval = newInterval(seen)
-    list.push(interval)
-    port.all.push(interval)
+    port.add(interval)
     if (++this.#size > this.#constants.maxIntervals) this.#dropOldest()
     return { interval, born: true }
   }
 
   /** Intervals whose remote end is exactly this. */
   exact(proto: string, localPort: number, remoteIp: string, remotePort: number): readonly OwnershipInterval[] {
-    return this.#ports.get(portKey(proto, localPort))?.connected.get(remoteKey(remoteIp, remotePort)) ?? []
+    return this.#ports.get(portKey(proto, localPort))?.of(remoteIp, remotePort) ?? []
   }
 
   /** Listening and unconnected sockets of a port. */
   unconnected(proto: string, localPort: number): readonly OwnershipInterval[] {
-    return this.#ports.get(portKey(proto, localPort))?.unconnected ?? []
+    return this.#ports.get(portKey(proto, localPort))?.of(null, null) ?? []
   }
 
   /** Everything known of a port, in the order it came. */
@@ -166,7 +157,7 @@ export class Timeline {
     const key = portKey(proto, localPort)
     let port = this.#ports.get(key)
     if (!port) {
-      port = portTimeline([])
+      port = new PortTimeline()
       this.#ports.set(key, port)
     }
     return port
@@ -197,19 +188,9 @@ export class Timeline {
         this.#ports.delete(key)
         continue
       }
-      this.#ports.set(key, portTimeline(kept))
+      this.#ports.set(key, new PortTimeline(kept))
     }
   }
-}
-
-function portTimeline(intervals: readonly OwnershipInterval[]): PortTimeline {
-  const unconnected = intervals.filter(interval => interval.remoteIp === null)
-  const port: PortTimeline = { connected: new Map(), unconnected, all: [...intervals] }
-  for (const interval of intervals) {
-    if (interval.remoteIp === null) continue
-    remoteList(port, remoteKey(interval.remoteIp, interval.remotePort!)).push(interval)
-  }
-  return port
 }
 
 /** Sightings of a UDP socket tell when it was there; the first row of it brackets its birth. */
@@ -240,17 +221,4 @@ function newInterval(seen: Observation): OwnershipInterval {
 /** One number for protocol and port: TCP below 65536, UDP above. */
 function portKey(proto: string, localPort: number): number {
   return proto === 'udp' ? localPort + 65_536 : localPort
-}
-
-function remoteKey(remoteIp: string, remotePort: number): string {
-  return `${remoteIp} ${remotePort}`
-}
-
-function remoteList(port: PortTimeline, key: string): OwnershipInterval[] {
-  let list = port.connected.get(key)
-  if (!list) {
-    list = []
-    port.connected.set(key, list)
-  }
-  return list
 }

@@ -88,6 +88,8 @@ export class RedisConnection {
       retryStrategy: attempt => Math.min(retryDelayMs * 2 ** attempt, 1000),
       maxRetriesPerRequest: 1,
       enableOfflineQueue: false,
+      // What is asked at one moment goes out in one write.
+      enableAutoPipelining: true,
     })
     this.#watch(redis)
     return redis

@@ -121,7 +121,8 @@ export class Servers {
   /** Waits until the group has so many members, and knows who reads what. */
   async #joined(count: number): Promise<void> {
     for (;;) {
-      const { groups } = await this.#admin.describeGroups([matcherGroup])
+      // A broker that was just started has no coordinator yet.
+      const { groups } = await this.#admin.describeGroups([matcherGroup]).catch(() => ({ groups: [] }))
       if (groups[0]?.state === 'Stable' && groups[0].members.length === count) return
       await sleep(sampleMs)
     }
