@@ -7,6 +7,8 @@ export const measured = {
   /** Of a matcher's CPU: "socket polls (a tenth)". */
   matcherPollShare: 0.1,
   kafkaBytesPerPacket: 6.6,
+  /** 1,000 sockets a host. */
+  kafkaBytesPerPoll: 229,
   /** A session in a matcher's memory, sockets and all, and in Redis. */
   matcherKiBPerSession: 13.7,
   redisBytesPerSession: 296,
@@ -21,6 +23,8 @@ export const measured = {
 
 /** What the table supposes, and a site has to replace by its own. */
 export const assumed = { packetsPerHost: 300, pollsPerSecond: 20, replication: 3, retentionSeconds: 86_400 } as const
+/** Bytes on disk of a byte a second. */
+const kept = assumed.retentionSeconds * assumed.replication
 /** Half of each core is left for peaks and for catching up. */
 const load = 0.5
 
@@ -34,7 +38,8 @@ export interface Size {
   matcherBytes: number
   redisBytes: number
   /** On the disks of all brokers. */
-  kafkaBytes: number
+  packetBytes: number
+  pollBytes: number
   matchers: number
 }
 
@@ -60,7 +65,8 @@ export function sizeFor(hosts: number, packetsPerHost: number = assumed.packetsP
     },
     matcherBytes: sessionsHeld * measured.matcherKiBPerSession * 1024,
     redisBytes: sessionsHeld * measured.redisBytesPerSession,
-    kafkaBytes: packetsPerSecond * measured.kafkaBytesPerPacket * assumed.retentionSeconds * assumed.replication,
+    packetBytes: packetsPerSecond * measured.kafkaBytesPerPacket * kept,
+    pollBytes: hosts * assumed.pollsPerSecond * measured.kafkaBytesPerPoll * kept,
     matchers: Math.max(2, Math.ceil(matcherCores)),
   }
 }
@@ -95,7 +101,8 @@ ${[
   row('partitions, at least', size => thousands(partitionsFor(size.matchers))),
   row('memory of all matchers, beside 0.3 GiB each', size => bytesText(size.matcherBytes)),
   row('memory of Redis', size => bytesText(size.redisBytes)),
-  row("packets on the brokers' disks", size => bytesText(size.kafkaBytes)),
+  row("packets on the brokers' disks", size => bytesText(size.packetBytes)),
+  row("socket polls on the brokers' disks", size => bytesText(size.pollBytes)),
 ].join('\n')}
 
 ## The formula
@@ -112,12 +119,12 @@ With \`h\` hosts and \`p\` packets a second in all. Every core is planned at ${l
 | partitions | at least as many as matchers, the next power of two, and twice that to grow: the number is fixed |
 | memory of matchers | \`n × ${measured.matcherKiBPerSession} KiB\` |
 | memory of Redis | \`n × ${measured.redisBytesPerSession} B\`; plan double, since a rewrite copies |
-| brokers' disks | \`p × ${measured.kafkaBytesPerPacket} B × ${thousands(assumed.retentionSeconds)} s × ${assumed.replication} copies\`, for the packets topic alone |
+| brokers' disks | \`p × ${measured.kafkaBytesPerPacket} B × ${thousands(assumed.retentionSeconds)} s × ${assumed.replication} copies\` for packets, \`h × ${assumed.pollsPerSecond} polls/s × ${measured.kafkaBytesPerPoll} B × …\` for socket polls of hosts with 1,000 sockets |
 | an agent, of its host's processor | \`${assumed.pollsPerSecond} polls/s × ${measured.agentMsPerPoll} ms = ${round((assumed.pollsPerSecond * measured.agentMsPerPoll) / 10)} %\` of one core at 500 sockets |
 | a reader of labeled sessions | \`p × ${cpu.reader} µs\`, as the bench's reader, which looks into one record of eight |
 
-Not measured, so not in the table: bytes of socket snapshots and labeled sessions on the brokers, which come on top; a resolver; hosts
-with other numbers of sockets or packets to a session. Measure your own with \`npm run bench -- pipeline\` and the lag and memory panels.
+Not measured, so not in the table: labeled sessions on the brokers, which come on top for 30 days; kernel events; a resolver; hosts with other
+numbers of sockets or packets to a session. Measure your own with \`npm run bench -- pipeline\` and the lag and memory panels.
 `
 }
 
