@@ -30,16 +30,16 @@ for (const kind of kinds) {
     hosts.apply(host('desk', desk))
     assert.deepEqual(flush(packet(3, desk, web)), [['desk', 0, [`3 ms ${desk} 1 > ${web} 2`]]])
   })
-
-  test(`who sends to every address of a network makes only so many hosts; the rest is counted: ${kind}`, () => {
-    const hosts = new HostDirectory(parseNetworks(['10.0.0.0/8']))
-    const capture = captures({ hosts })[kind]
-    const frames = Array.from({ length: 5000 }, (_, i) => packet(0, '192.0.2.1', `10.1.${i >> 8}.${i & 255}`))
-    const batches = [...capture.add(block(...frames.slice(0, 2500))), ...capture.add(block(...frames.slice(2500)))]
-    assert.equal(withPackets([...batches, ...capture.flush()]).length, maxNetworkHosts)
-    assert.deepEqual(capture.frames, { ok: maxNetworkHosts, 'not-monitored': 5000 - maxNetworkHosts })
-  })
 }
+
+test('who sends to every address of a network makes only so many hosts; the rest is counted', () => {
+  const hosts = new HostDirectory(parseNetworks(['10.0.0.0/8']))
+  const capture = captures({ hosts }).native
+  const frames = Array.from({ length: 5000 }, (_, i) => packet(0, '192.0.2.1', `10.1.${i >> 8}.${i & 255}`))
+  const batches = [...capture.add(block(...frames.slice(0, 2500))), ...capture.add(block(...frames.slice(2500)))]
+  assert.equal(withPackets([...batches, ...capture.flush()]).length, maxNetworkHosts)
+  assert.deepEqual(capture.frames, { ok: maxNetworkHosts, 'not-monitored': 5000 - maxNetworkHosts })
+})
 
 test('what is no network is named', () => {
   assert.throws(() => parseNetworks(['10.0.0.0/8', '10.0.0.0/33']), /expected a network .* got '10.0.0.0\/33'/)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Host, HostAddress } from '#schemas'
-import { HostDirectory } from './host-directory.ts'
+import { HostDirectory, maxNetworkHosts } from './host-directory.ts'
 
 const host = (host_id: string, ...addresses: (string | HostAddress)[]): Host => ({
   host_id,
@@ -48,4 +48,15 @@ test('the newest record of a host replaces the one before, and only a change cou
   directory.apply(host('a', '192.0.2.9'))
   assert.notEqual(directory.version, version)
   assert.equal(directory.hostOf('192.0.2.1', 5), null)
+})
+
+test('an address of a monitored network is a host of its own until a host announces it; there are only so many', () => {
+  const directory = new HostDirectory({ contains: ip => ip.startsWith('10.'), prefixes: [] })
+  assert.equal(directory.hostOf('192.0.2.1', 5), null)
+  assert.equal(directory.hostOf('10.0.0.1', 5), '10.0.0.1')
+  directory.apply(host('a', '10.0.0.1'))
+  assert.equal(directory.hostOf('10.0.0.1', 5), 'a')
+  const known = Array.from({ length: 5000 }, (_, i) => directory.hostOf(`10.1.${i >> 8}.${i & 255}`, 5))
+  assert.equal(known.filter(host => host !== null).length, maxNetworkHosts - 1)
+  assert.equal(directory.hostOf('10.1.0.0', 5), '10.1.0.0')
 })
