@@ -14,6 +14,7 @@ import type { ConsumedRecord } from '#shared/bus/bus.ts'
 import { pack, unpack } from '#shared/store/packed-state.ts'
 import type { HostState, HostWrite, OutboxRecord, Version } from '#shared/store/store.ts'
 import { HostPipeline, type PipelineOptions, type PipelineState } from './host-pipeline.ts'
+import type { SnapshotPace } from './snapshot-pace.ts'
 
 /** What became of a record: `repeated` ones were applied before, or say nothing new; of the last three kinds, `detail` says why. */
 export type Fate =
@@ -30,6 +31,8 @@ export interface PlausibleTimes {
 export interface CopyOptions extends PipelineOptions {
   /** Whether the state is written to the store, so that another matcher can go on from it. */
   persistent: boolean
+  /** Of all copies together. */
+  pace: SnapshotPace
   plausible: PlausibleTimes | null
   codecs: Codecs
   /** Told of every message of agent or sensor that came longer after its time than sessions wait for it. */
@@ -60,9 +63,13 @@ const journalField = (number: number) => `journal:${number}`
 const isJournal = (field: string) => field.startsWith('journal:')
 const numberOf = (field: string) => Number(field.slice('journal:'.length))
 
-/** A snapshot is made when the journal has this many writes, or twice the bytes of the last snapshot and at least so many. */
-const journalWrites = 256
+/**
+ * A snapshot is due when the journal has this many writes, or twice the bytes of the last snapshot and at least so many. It
+ * waits for its turn until the journal has so many times that.
+ */
+const journalWrites = 1024
 const minJournalBytes = 65_536
+const longestJournal = 2
 
 /**
  * The working copy of one host. In the store it is a snapshot of the pipeline and a journal: the records that were applied
@@ -178,10 +185,13 @@ export class HostCopy {
     const entry = pack(this.#fresh)
     this.#fresh = []
     this.#journalBytes += entry.length
-    if (
-      this.#journal.length < journalWrites &&
-      this.#journalBytes < Math.max(minJournalBytes, 2 * this.#snapshotBytes)
-    ) {
+    const length = Math.max(
+      this.#journal.length / journalWrites,
+      this.#journalBytes / Math.max(minJournalBytes, 2 * this.#snapshotBytes),
+    )
+    const { pace } = this.#options
+    const startMs = performance.now()
+    if (length < 1 || (length < longestJournal && !pace.isFree(startMs))) {
       const field = journalField(this.#journalNumber++)
       this.#journal.push(field)
       return new Map([[field, entry]])
@@ -193,6 +203,7 @@ export class HostCopy {
       applied: this.#applied,
     }
     const snapshot = pack(state)
+    pace.spent(startMs, performance.now())
     const changes = new Map<string, Uint8Array | null>(this.#journal.map(field => [field, null]))
     this.#journal = []
     this.#journalBytes = 0

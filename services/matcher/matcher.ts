@@ -11,6 +11,7 @@ import { TrailingCommits } from '#shared/trailing-commits.ts'
 import { type CopyOptions, HostCopy } from './host-copy.ts'
 import type { SocketHistory } from './host-pipeline.ts'
 import { HostWriter, type Sink } from './host-writer.ts'
+import { SnapshotPace } from './snapshot-pace.ts'
 
 export const inputTopics = ['hosts', 'socket-snapshots', 'socket-events', 'packets'] as const
 export const matcherGroup = 'matcher'
@@ -100,7 +101,7 @@ export class Matcher {
     const { bus, store, constants, hasResolver } = options
     this.#options = options
     const sharedNames = hasResolver ? null : new SharedNames(constants)
-    this.#copyOptions = { ...options, sharedNames }
+    this.#copyOptions = { ...options, sharedNames, pace: new SnapshotPace() }
     this.#writer = new HostWriter(bus, store, options.sink ?? null)
     this.#epoch = store.epoch
   }

@@ -9,6 +9,7 @@ import { pack, unpack } from '#shared/store/packed-state.ts'
 import type { HostState } from '#shared/store/store.ts'
 import { HostCopy } from './host-copy.ts'
 import { HostPipeline, type PipelineState } from './host-pipeline.ts'
+import { SnapshotPace } from './snapshot-pace.ts'
 
 const options = {
   constants: defaultConstants,
@@ -16,6 +17,7 @@ const options = {
   directory: new HostDirectory(),
   provisional: true,
   persistent: true,
+  pace: new SnapshotPace(),
   plausible: null,
   codecs,
 }
