@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander'
 import { type Codecs, codecs } from '#schemas'
 import type { Bus } from '#shared/bus/bus.ts'
 import { KafkaBus } from '#shared/bus/kafka.ts'
+import { tracedBus } from '#shared/bus/trace-context.ts'
 import { InputError } from '#shared/errors.ts'
 import { Health, serveHealth } from '#shared/health.ts'
 import { runUntilStopped } from '#shared/lifecycle.ts'
@@ -24,6 +25,7 @@ export interface ServiceFlags extends ConnectionFlags {
 export interface ProducerFlags extends ServiceFlags {
   spool?: string
   spoolSize: number
+  traceOneIn?: number
 }
 
 /** What a service runs with. */
@@ -59,6 +61,11 @@ export const producerOptions = (command: Command): Command =>
   serviceOptions(command)
     .option('--spool <folder>', `where records wait while Kafka is away; by default in ${spoolRoot}`)
     .option('--spool-size <MiB>', 'size of the spool at most, MiB', wholeNumber(16, 1_048_576), 1024)
+    .option(
+      '--trace-one-in <n>',
+      'one of so many records, by chance, begins a trace: a traceparent header, which goes on with what the matcher publishes',
+      wholeNumber(1, 1_000_000_000),
+    )
 
 /** The options that all commands over Kafka share. */
 export const clientOptions = (command: Command): Command =>
@@ -92,7 +99,7 @@ export function needsBrokers<F extends ServiceFlags>(flags: F): F {
 /** Runs a service over Kafka until it is told to stop; ends the process. */
 export async function runService(
   name: string,
-  flags: ServiceFlags,
+  flags: ServiceFlags & Pick<ProducerFlags, 'traceOneIn'>,
   run: (parts: ServiceParts) => Promise<void>,
 ): Promise<never> {
   const { brokers, clientId, security, registry } = compileConnections(flags)
@@ -103,7 +110,8 @@ export async function runService(
       const health = new Health()
       const server = flags.metricsAddress && (await serveHealth(flags.metricsAddress, { health, metrics }))
       if (server) log.info({ address: server.address }, 'serving metrics and health')
-      const bus = new KafkaBus({ brokers, clientId: clientId ?? `proclabel-${name}`, security, log: kafkaLog(log) })
+      const kafka = new KafkaBus({ brokers, clientId: clientId ?? `proclabel-${name}`, security, log: kafkaLog(log) })
+      const bus = flags.traceOneIn === undefined ? kafka : tracedBus(kafka, flags.traceOneIn)
       try {
         const connected =
           registry &&

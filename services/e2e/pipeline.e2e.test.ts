@@ -6,8 +6,10 @@ import path from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type LabeledSession, PacketBatchBuilder } from '#schemas'
+import type { Headers } from '#shared/bus/bus.ts'
 import { KafkaBus } from '#shared/bus/kafka.ts'
 import { unique, until } from '#shared/bus/kafka-fixture.ts'
+import { traceHeader } from '#shared/bus/trace-context.ts'
 import { Health } from '#shared/health.ts'
 import { createLog } from '#shared/log.ts'
 import { noMetrics } from '#shared/metrics.ts'
@@ -38,6 +40,8 @@ const partitions = 2
 const commonName = 'mirror.example.com'
 const teaching = 32
 const taught = 5
+/** Half of what agents and capture publish begins a trace. */
+const traced = ['--trace-one-in', '2']
 /** So long is the silence after the traffic: every session has ended. */
 const silenceUs = 400_000_000
 /** The resolver looks every 30 s. */
@@ -98,14 +102,14 @@ function followSessions({ parts, bus, codecs }: Deployment): Sessions {
 /** Starts the agents and then the capture, once it can know all hosts. */
 async function startProducers({ services, folder }: Deployment) {
   const agents = hosts.map(host =>
-    services.start('agent', ['--host', host, '--spool', `${folder}/spool-${host}`], 'polling sockets', host),
+    services.start('agent', ['--host', host, '--spool', `${folder}/spool-${host}`, ...traced], 'polling sockets', host),
   )
   const [, , shed] = await Promise.all(agents)
   await services.withAdmin(async admin => {
     for (let known = 0; known < hosts.length; await sleep(100))
       known = (await admin.fetchTopicOffsets('hosts')).reduce((sum, { high }) => sum + Number(high), 0)
   })
-  const from = ['--interface', 'eth0', '--sensor', 'mirror', '--spool', `${folder}/spool-mirror`]
+  const from = ['--interface', 'eth0', '--sensor', 'mirror', '--spool', `${folder}/spool-mirror`, ...traced]
   const capture = await services.start('capture', from, 'capturing', 'world')
   return { shed: shed!, capture, agents: await Promise.all(agents.slice(0, 2)) }
 }
@@ -154,6 +158,16 @@ function checkPeers(sessions: Sessions): Set<string | null> {
   return named
 }
 
+/** The traces that were begun by what tells of each host: HOST TRACE_ID. */
+const tracesOf = (records: readonly { hostId: string; headers: Headers | undefined }[]): Set<string> =>
+  new Set(
+    records.flatMap(({ hostId, headers }) => {
+      const [, trace] =
+        /^00-([0-9a-f]{32})-[0-9a-f]{16}-01$/.exec(Buffer.from(headers?.[traceHeader] ?? []).toString()) ?? []
+      return trace === undefined ? [] : [`${hostId} ${trace}`]
+    }),
+  )
+
 for (const secured of [false, true]) {
   const name = secured ? 'a secured stack, each service with the rights that `topics acls` prints' : 'a real stack'
 
@@ -191,6 +205,20 @@ for (const secured of [false, true]) {
     assert.deepEqual(differences(sessions, expected), [])
     for (const [id, record] of expected) assert.deepEqual(toldByPackets(sessions.get(id)!), toldByPackets(record))
     assert.deepEqual(checkPeers(sessions), new Set(['desk', 'lab']))
+    const output = await readTopics(services, bus, ['labeled-sessions'])
+    const begun = tracesOf(inputs.map(({ input, headers }) => ({ hostId: input.key, headers })))
+    const ended = tracesOf(
+      output.map(({ input, headers }) => {
+        return { hostId: codecs['labeled-sessions'].decode(input.value).host_id!, headers }
+      }),
+    )
+    assert.ok(ended.size > 0 && begun.size > ended.size)
+    assert.deepEqual(
+      [...ended].filter(trace => !begun.has(trace)),
+      [],
+      'a session goes on with a trace of its own host',
+    )
+    t.diagnostic(`${begun.size} traces begun, ${ended.size} go on to labeled sessions`)
     await services.stopAll()
 
     const pollsOf = (host: string) =>

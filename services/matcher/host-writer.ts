@@ -1,5 +1,5 @@
 import type { LabeledSession } from '#schemas'
-import type { Bus, BusRecord } from '#shared/bus/bus.ts'
+import type { Bus, BusRecord, Headers } from '#shared/bus/bus.ts'
 import { untilDone } from '#shared/retry.ts'
 import type { OutboxRecord, Store } from '#shared/store/store.ts'
 import type { HostCopy } from './host-copy.ts'
@@ -21,9 +21,14 @@ export class HostWriter {
 
   /**
    * Saves what has changed in each copy, publishes, acknowledges. Waits for as long as store or bus are away. Answers with
-   * the hosts whose state somebody else has written: nothing of their copies was saved or published.
+   * the hosts whose state somebody else has written: nothing of their copies was saved or published. `traces`: by host, the
+   * headers of what is published of it.
    */
-  async write(copies: ReadonlyMap<string, HostCopy>, signal: AbortSignal): Promise<Set<string>> {
+  async write(
+    copies: ReadonlyMap<string, HostCopy>,
+    signal: AbortSignal,
+    traces?: ReadonlyMap<string, Headers>,
+  ): Promise<Set<string>> {
     const fenced = new Set<string>()
     const outboxes = new Map<string, readonly OutboxRecord[]>()
     const save = async ([hostId, copy]: [string, HostCopy]) => {
@@ -39,15 +44,20 @@ export class HostWriter {
       if (write.outbox.length > 0) outboxes.set(hostId, write.outbox)
     }
     await Promise.all(Array.from(copies, save))
-    await this.publish(outboxes, signal)
+    await this.publish(outboxes, signal, traces)
     return fenced
   }
 
   /** Publishes the outboxes of hosts and acknowledges them. */
-  async publish(outboxes: ReadonlyMap<string, readonly OutboxRecord[]>, signal: AbortSignal): Promise<void> {
+  async publish(
+    outboxes: ReadonlyMap<string, readonly OutboxRecord[]>,
+    signal: AbortSignal,
+    traces?: ReadonlyMap<string, Headers>,
+  ): Promise<void> {
     const records: BusRecord[] = []
     for (const [hostId, outbox] of outboxes)
-      for (const { key, value } of outbox) records.push({ key, partitionKey: hostId, value })
+      for (const { key, value } of outbox)
+        records.push({ key, partitionKey: hostId, value, headers: traces?.get(hostId) })
     if (records.length === 0) return
     await untilDone(signal, () => this.#bus.publish('labeled-sessions', records))
     const acknowledge = ([hostId, outbox]: [string, readonly OutboxRecord[]]) => {

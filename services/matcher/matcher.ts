@@ -2,8 +2,9 @@ import type { SessionFacts } from '#core/session-facts.ts'
 import { sessionTimes } from '#core/session-table.ts'
 import { SharedNames } from '#core/stages/server-name.ts'
 import { type Codecs, ownCodecs } from '#schemas'
-import type { Batch, Bus, BusRecord, ConsumedRecord, Subscription } from '#shared/bus/bus.ts'
+import type { Batch, Bus, BusRecord, ConsumedRecord, Headers, Subscription } from '#shared/bus/bus.ts'
 import type { HostKeys } from '#shared/bus/host-keys.ts'
+import { continuedTrace } from '#shared/bus/trace-context.ts'
 import { untilDone } from '#shared/retry.ts'
 import { pack, unpack } from '#shared/store/packed-state.ts'
 import type { OutboxRecord, Store, Version } from '#shared/store/store.ts'
@@ -264,7 +265,7 @@ export class Matcher {
       const touched = await this.#load(new Set(usable.map(({ key }) => key)), partition.copies, isCut)
       const fates = usable.map(record => ({ record, fate: touched.get(record.key)!.apply(record) }))
       const writeFromMs = performance.now()
-      const fenced = await this.#writer.write(touched, this.#signal)
+      const fenced = await this.#writer.write(touched, this.#signal, tracesOf(usable))
       writeMs += performance.now() - writeFromMs
       for (const hostId of fenced) partition.copies.delete(hostId)
       timesFenced += fenced.size
@@ -333,4 +334,14 @@ export class Matcher {
     this.#options.onFate?.(topic, fate)
     this.records[fate] = (this.records[fate] ?? 0) + 1
   }
+}
+
+/** By host: the trace that goes on with what is published of it, the last one of these records. */
+function tracesOf(records: readonly ConsumedRecord[]): Map<string, Headers> {
+  const traces = new Map<string, Headers>()
+  for (const { key, headers } of records) {
+    const trace = continuedTrace(headers)
+    if (trace) traces.set(key, trace)
+  }
+  return traces
 }

@@ -10,8 +10,8 @@ export interface ChannelInput {
   partitions: number
   replicas: number
   settings: Readonly<Record<string, string>>
-  /** Header with which a host signs what it says; null where nobody does. */
-  signatureHeader: string | null
+  /** What its records may have beside them, by the header's name. */
+  headers: Readonly<Record<string, { format?: string; description: string }>>
 }
 
 /** A service that writes or reads a topic. */
@@ -96,21 +96,17 @@ function channelObject({ topic, schema, doc, partitions, replicas, settings }: C
   }
 }
 
-function messageObject({ schema, doc, key, signatureHeader }: ChannelInput): object {
+function messageObject({ schema, doc, key, headers }: ChannelInput): object {
   return {
     name: schema,
     contentType: 'application/vnd.apache.avro',
     summary: doc,
-    ...(signatureHeader !== null && {
+    ...(Object.keys(headers).length > 0 && {
       headers: {
         type: 'object',
-        properties: {
-          [signatureHeader]: {
-            type: 'string',
-            format: 'binary',
-            description: "The host's signature of topic, key and value, where hosts sign.",
-          },
-        },
+        properties: Object.fromEntries(
+          Object.entries(headers).map(([name, header]) => [name, { type: 'string', ...header }]),
+        ),
       },
     }),
     bindings: {

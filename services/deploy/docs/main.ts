@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { defaultConstants, paperProfile } from '#core/constants.ts'
 import { schemaOf, type Topic, topics } from '#schemas'
 import { signatureHeader } from '#shared/bus/signed-records.ts'
+import { traceHeader } from '#shared/bus/trace-context.ts'
 import packageJson from '../../../package.json' with { type: 'json' }
 import { commands } from '../../cli/commands.ts'
 import { variableOf } from '../../cli/settings.ts'
@@ -29,6 +30,10 @@ const keys: Record<Topic, string> = {
   'dead-letters': 'source topic',
 }
 
+const signature = { format: 'binary', description: "The host's signature of topic, key and value, where hosts sign." }
+const trace = { description: 'W3C Trace Context of a record that is traced.' }
+const tracedTopics: readonly Topic[] = ['hosts', 'socket-snapshots', 'socket-events', 'packets', 'labeled-sessions']
+
 function asyncApi(): string {
   const acls = topicAcls(
     Object.fromEntries(aclServices.map(service => [service, [service]])) as unknown as Parameters<typeof topicAcls>[0],
@@ -45,7 +50,10 @@ function asyncApi(): string {
       partitions: shape.partitions,
       replicas: shape.replication,
       settings: topicSettings(topic, shape),
-      signatureHeader: signed.some(({ resourceName }) => resourceName === topic) ? signatureHeader : null,
+      headers: {
+        ...(signed.some(({ resourceName }) => resourceName === topic) && { [signatureHeader]: signature }),
+        ...(tracedTopics.includes(topic) && { [traceHeader]: trace }),
+      },
     })),
     operations: acls
       .filter(({ resourceType }) => resourceType === 'TOPIC')
