@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codecs, type Host, type SocketSnapshot } from '#schemas'
 import { type AgentOptions, type AgentTopic, runAgent } from './agent.ts'
+import type { EventSource } from './event-source.ts'
 import { HostRecorder } from './host-record.ts'
 import type { SocketSource } from './socket-source.ts'
 
@@ -149,15 +150,55 @@ test('a failing publisher or source ends the agent with its error', async () => 
   assert.equal(broken.closed, 1)
 })
 
-test('the host is told at the start, when addresses change, and once a minute', () => {
+test('while events tell everything polls are rare and events are still fetched; after a loss polls are frequent at once', async () => {
+  const { records, publish } = collect()
+  const source = createSource()
+  let reads = 0
+  let isLost = false
+  const events: EventSource = {
+    mechanism: 'tracepoint',
+    complete: true,
+    read: () => {
+      reads++
+      const lost = isLost ? 7 : 0
+      isLost = false
+      return { untilUs: Date.now() * 1000, lost, events: [], processes: [] }
+    },
+    close: () => {},
+  }
+  const stop = new AbortController()
+  const running = runAgent({
+    source,
+    events,
+    publish,
+    signal: stop.signal,
+    pollPeriodMs: 20,
+    calmPollPeriodMs: 400,
+  })
+  while (source.polls < 4) await sleep(10)
+  assert.ok(reads > source.polls, `${reads} looks at events for 4 polls`)
+  isLost = true
+  while (isLost) await sleep(1)
+  const calmPolls = source.polls
+  const calmReads = reads
+  while (reads < calmReads + 40) await sleep(10)
+  stop.abort()
+  const statistics = await running
+  assert.ok(source.polls - calmPolls >= 38, `${source.polls - calmPolls} polls for 40 looks at events`)
+  assert.equal(statistics.pollPeriodMs, 20)
+  const told = records.filter(({ topic }) => topic === 'hosts').map(({ record }) => (record as Host).poll_period_us)
+  assert.ok(told.includes(400_000), `periods told: ${told}`)
+})
+
+test('the host is told at the start, when addresses or its pace change, and once a minute', () => {
   let addresses = ['192.0.2.1']
-  const host = new HostRecorder('desk', 'linux', 50, () => addresses)
+  const host = new HostRecorder('desk', 'linux', () => addresses)
   const second = 1_000_000
   const span = (record: Host | null) => record?.addresses.map(({ ip, since_us, until_us }) => [ip, since_us, until_us])
-  assert.deepEqual(span(host.next(1 * second)), [['192.0.2.1', null, null]])
-  assert.equal(host.next(2 * second), null)
+  assert.deepEqual(span(host.next(1 * second, 50)), [['192.0.2.1', null, null]])
+  assert.equal(host.next(2 * second, 50), null)
   addresses = ['192.0.2.1', '2001:db8::1']
-  assert.deepEqual(span(host.next(3 * second)), [
+  assert.deepEqual(span(host.next(3 * second, 50)), [
     ['192.0.2.1', null, null],
     ['2001:db8::1', 2 * second, null],
   ])
@@ -166,7 +207,10 @@ test('the host is told at the start, when addresses change, and once a minute', 
     ['192.0.2.1', null, 4 * second],
     ['2001:db8::1', 2 * second, null],
   ]
-  assert.deepEqual(span(host.next(4 * second)), ended)
-  assert.equal(host.next(5 * second), null)
-  assert.deepEqual(span(host.next(64 * second)), ended)
+  assert.deepEqual(span(host.next(4 * second, 50)), ended)
+  assert.equal(host.next(5 * second, 50), null)
+  assert.deepEqual(span(host.next(64 * second, 50)), ended)
+  assert.equal(host.next(65 * second, 500)?.poll_period_us, 500_000)
+  assert.equal(host.next(66 * second, 500), null)
+  assert.ok(host.next(66 * second - 3600 * second, 500), 'the clock was set back by an hour')
 })

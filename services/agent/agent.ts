@@ -4,6 +4,7 @@ import type { Topic, TopicRecord } from '#schemas'
 import { EventMessages } from './event-messages.ts'
 import type { EventSource } from './event-source.ts'
 import { HostRecorder } from './host-record.ts'
+import { PollPace } from './poll-pace.ts'
 import type { Privacy } from './privacy.ts'
 import { SnapshotBuilder } from './snapshots.ts'
 import type { SocketSource } from './socket-source.ts'
@@ -30,6 +31,10 @@ export interface AgentOptions {
   /** The host's name when not given. */
   hostId?: string | undefined
   pollPeriodMs?: number | undefined
+  /** Time between two polls while events tell of every socket and none is lost; `pollPeriodMs` when not given. */
+  calmPollPeriodMs?: number | undefined
+  /** Most of one processor's time that polls may take, 0 to 1: a large table is polled more seldom. */
+  maxCpuShare?: number | undefined
   /** What is left out of all records; nothing when not given. */
   privacy?: Privacy | undefined
   /** A multiple of the second that a message covers. */
@@ -47,6 +52,10 @@ export interface AgentStatistics {
   droppedMessages: number
   /** Sockets in the table at the last poll. */
   sockets: number
+  /** Processes that own them, or did not long ago. */
+  processes: number
+  /** Time between two polls by now. */
+  pollPeriodMs: number
   /** Events of sockets and processes. */
   events: number
   /** Events that the system dropped: the agent did not fetch them in time. */
@@ -72,7 +81,9 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
     Math.round((options.keyframePeriodMs ?? DEFAULT_KEYFRAME_PERIOD_MS) / MESSAGE_PERIOD_MS),
   )
   const snapshots = new SnapshotBuilder(hostId, randomUUID(), messagesPerKeyframe)
-  const host = new HostRecorder(hostId, source.os, pollPeriodMs)
+  const host = new HostRecorder(hostId, source.os)
+  const { calmPollPeriodMs, maxCpuShare } = options
+  const pace = new PollPace({ periodMs: pollPeriodMs, calmPeriodMs: calmPollPeriodMs, maxCpuShare })
   const eventMessages = events && new EventMessages(hostId, randomUUID(), events)
   const statistics: AgentStatistics = {
     polls: 0,
@@ -80,6 +91,8 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
     messages: 0,
     droppedMessages: 0,
     sockets: 0,
+    processes: 0,
+    pollPeriodMs,
     events: 0,
     lostEvents: 0,
   }
@@ -93,7 +106,7 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
   })
 
   const tellHost = () => {
-    const record = host.next(Date.now() * 1000)
+    const record = host.next(Date.now() * 1000, statistics.pollPeriodMs)
     if (record !== null) outgoing.send('hosts', record)
   }
   const readEvents = () => {
@@ -102,6 +115,18 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
     eventMessages.add(reading)
     statistics.events += reading.events.length
     statistics.lostEvents += reading.lost
+    if (reading.lost > 0) pace.lostEvents(performance.now())
+  }
+  const poll = () => {
+    const before = process.threadCpuUsage()
+    const reading = source.poll()
+    const { user, system } = process.threadCpuUsage(before)
+    pace.polled((user + system) / 1000)
+    snapshots.add(reading)
+    statistics.polls++
+    statistics.sockets = snapshots.socketCount
+    statistics.processes = snapshots.processCount
+    return reading
   }
   const tellSnapshots = () => {
     const message = snapshots.take()
@@ -118,22 +143,27 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
   try {
     tellHost()
     const startMs = performance.now()
-    for (let slot = 0; !signal.aborted; ) {
+    for (let slot = 0, pollSlot = 0; !signal.aborted; ) {
       outgoing.throwIfFailed()
       readEvents()
-      const reading = source.poll()
-      snapshots.add(reading)
-      statistics.polls++
-      statistics.sockets = snapshots.socketCount
-      const coveredMs = (reading.monotonicUs - snapshots.waitingSinceUs!) / 1000 + pollPeriodMs
-      // Half a period off: polls come a little late, and the message must not grow by one for that.
-      if (coveredMs > MESSAGE_PERIOD_MS - pollPeriodMs / 2) {
-        tellHost()
-        tellSnapshots()
+      const slots = pace.slots(events?.complete === true, performance.now())
+      const isDue = slot >= pollSlot
+      pollSlot = isDue ? slot + slots : Math.min(pollSlot, slot + slots)
+      if (isDue) {
+        const periodMs = slots * pollPeriodMs
+        statistics.pollPeriodMs = periodMs
+        const coveredMs = (poll().monotonicUs - snapshots.waitingSinceUs!) / 1000 + periodMs
+        // Half a period off: polls come a little late, and the message must not grow by one for that.
+        if (coveredMs > MESSAGE_PERIOD_MS - periodMs / 2) {
+          tellHost()
+          tellSnapshots()
+        }
       }
+      // Events are fetched twice a poll where polls are rare: their buffer is bounded.
+      const due = Math.min(pollSlot, slot + Math.ceil(slots / 2))
       // The moments are fixed from the start, so that delays do not add up.
-      const next = Math.max(slot + 1, Math.ceil((performance.now() - startMs) / pollPeriodMs))
-      statistics.missedPolls += next - slot - 1
+      const next = Math.max(due, Math.ceil((performance.now() - startMs) / pollPeriodMs))
+      statistics.missedPolls += Math.max(0, next - pollSlot)
       slot = next
       await sleep(startMs + slot * pollPeriodMs - performance.now())
     }

@@ -24,7 +24,7 @@ function readVersion(): string {
   return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version
 }
 
-/** Who this host is, as a record at the start, whenever its addresses change, and once a minute. */
+/** Who this host is, as a record at the start, whenever its addresses or the pace of its polls change, and once a minute. */
 export class HostRecorder {
   readonly #fixed: Omit<Host, 'addresses' | 'updated_us'>
   readonly #readAddresses: () => string[]
@@ -33,22 +33,25 @@ export class HostRecorder {
   #checkedUs: number | null = null
   #toldUs = 0
 
-  constructor(hostId: string, osName: string, pollPeriodMs: number, addresses = readAddresses) {
+  constructor(hostId: string, osName: string, addresses = readAddresses) {
     this.#readAddresses = addresses
     this.#fixed = {
       host_id: hostId,
       names: [os.hostname()],
       os: osName,
       agent_version: readVersion(),
-      poll_period_us: pollPeriodMs * 1000,
+      poll_period_us: null,
       boot_id: readBootId(),
     }
   }
 
   /** The record to publish at this moment (host clock, microseconds since the epoch); null while nothing is new. */
-  next(nowUs: number): Host | null {
-    const changed = this.#look(nowUs)
-    if (!changed && nowUs - this.#toldUs < REPEAT_EVERY_US) return null
+  next(nowUs: number, pollPeriodMs: number): Host | null {
+    const hasChanged = this.#look(nowUs) || this.#fixed.poll_period_us !== pollPeriodMs * 1000
+    // A clock that was set back must not silence the host for as long.
+    const sinceUs = nowUs - this.#toldUs
+    if (!hasChanged && sinceUs >= 0 && sinceUs < REPEAT_EVERY_US) return null
+    this.#fixed.poll_period_us = pollPeriodMs * 1000
     this.#toldUs = nowUs
     return { ...this.#fixed, addresses: [...this.#ended, ...this.#current.values()], updated_us: nowUs }
   }

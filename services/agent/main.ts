@@ -18,6 +18,9 @@ export interface AgentServiceOptions {
   events?: OpenedEvents | undefined
   hostId: string
   pollPeriodMs: number
+  /** As of runAgent. */
+  calmPollPeriodMs?: number | undefined
+  maxCpuShare?: number | undefined
   /** What is left out of all records; nothing when not given. */
   privacy?: Privacy | undefined
   /** Where records wait while the bus is away; the oldest are dropped when there are more bytes than that. */
@@ -61,6 +64,8 @@ export async function runAgentService(
   const onProgress = (statistics: Readonly<AgentStatistics>) => {
     const { missedPolls, events, lostEvents } = statistics
     metrics.sockets.set(statistics.sockets)
+    metrics.processes.set(statistics.processes)
+    metrics.pollPeriod.set(statistics.pollPeriodMs / 1000)
     metrics.missedPolls.add(missedPolls - before.missedPolls)
     metrics.events.add(events - before.events)
     metrics.lostEvents.add(lostEvents - before.lostEvents)
@@ -86,17 +91,9 @@ export async function runAgentService(
   polling.ready()
   polling.waiting(true)
   try {
-    const { pollPeriodMs, privacy } = options
-    const agent = await runAgent({
-      source: measured,
-      events,
-      publish,
-      signal,
-      hostId,
-      pollPeriodMs,
-      privacy,
-      onProgress,
-    })
+    const { pollPeriodMs, calmPollPeriodMs, maxCpuShare, privacy } = options
+    const pace = { pollPeriodMs, calmPollPeriodMs, maxCpuShare }
+    const agent = await runAgent({ source: measured, events, publish, signal, hostId, ...pace, privacy, onProgress })
     return { agent, outgoing: outgoing.statistics }
   } finally {
     polling.waiting(false)

@@ -36,6 +36,11 @@ export class SnapshotBuilder {
     return this.#table.size
   }
 
+  /** Processes that own them, or did at the last keyframe. */
+  get processCount(): number {
+    return this.#processes.size
+  }
+
   /** Time of the first poll that is waiting to be taken; null when none is. */
   get waitingSinceUs(): number | null {
     return this.#polls[0]?.monotonic_us ?? null

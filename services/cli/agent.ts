@@ -11,6 +11,8 @@ import { wholeNumber } from './whole-number.ts'
 interface AgentFlags extends ProducerFlags, EventsFlags, PrivacyFlags {
   host: string
   period: number
+  calmPeriod: number
+  maxCpu: number
   hostKeyFile?: string
 }
 
@@ -21,6 +23,13 @@ export const agentCommand = (): Command =>
         .description("publishes this machine's addresses, sockets and their processes")
         .option('--host <id>', "host id; by default the machine's name", hostname())
         .option('--period <ms>', 'time between two polls of the socket table, milliseconds', wholeNumber(1, 60_000), 50)
+        .option(
+          '--calm-period <ms>',
+          'that time while kernel events tell of every socket and none is lost',
+          wholeNumber(1, 60_000),
+          500,
+        )
+        .option('--max-cpu <percent>', 'of one processor for polls: large tables less often', wholeNumber(1, 100), 10)
         .addOption(eventsOption())
         .option(
           '--host-key-file <file>',
@@ -39,6 +48,8 @@ export const agentCommand = (): Command =>
         events: openEvents(flags),
         hostId: flags.host,
         pollPeriodMs: flags.period,
+        calmPollPeriodMs: Math.max(flags.calmPeriod, flags.period),
+        maxCpuShare: flags.maxCpu / 100,
         privacy: privacyOf(flags),
         spool: { folder: flags.spool, maxBytes: flags.spoolSize * mebibyte },
       })

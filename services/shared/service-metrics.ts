@@ -197,6 +197,8 @@ export const agentMetrics = (metrics: Metrics) => ({
   }),
   missedPolls: metrics.counter({ name: 'agent_missed_polls_total', help: 'Polls that came too late to be made' }),
   sockets: metrics.gauge({ name: 'agent_sockets', help: 'Sockets in the last poll' }),
+  processes: metrics.gauge({ name: 'agent_processes', help: 'Processes that own them, or did not long ago' }),
+  pollPeriod: metrics.gauge({ name: 'agent_poll_period_seconds', help: 'Time between two polls by now' }),
   events: metrics.counter({ name: 'agent_socket_events_total', help: 'Events of sockets and processes' }),
   lostEvents: metrics.counter({
     name: 'agent_socket_events_lost_total',
