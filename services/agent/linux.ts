@@ -1,4 +1,4 @@
-import { accessSync, constants } from 'node:fs'
+import { readlinkSync } from 'node:fs'
 import { openNativeSource } from './native-source.ts'
 import type { SocketSource } from './socket-source.ts'
 
@@ -7,7 +7,8 @@ export const openLinuxSource = (): SocketSource => openNativeSource({ os: 'linux
 
 function findRestriction(): string | null {
   try {
-    accessSync('/proc/1/fd', constants.R_OK)
+    // Root alone is not enough: a container has it without the right to look at others.
+    readlinkSync('/proc/1/exe')
     return null
   } catch {
     return 'only the sockets of your own processes get an owner; run as root (or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH) to see all'

@@ -128,4 +128,24 @@ describe('polls', () => {
     assert.equal(ownerAt(host, 2_010), 'A curl:1')
     assert.equal(ownerAt(host, 1_000), 'unknown agent-gap')
   })
+
+  for (const [way, hourMs] of [
+    ['ahead', 3_600_000],
+    ['back', -3_600_000],
+  ] as const) {
+    test(`a host clock that is stepped ${way} by an hour names no wrong owner, and all owners again once it is right`, () => {
+      const host = new TestHost({ stages: [] })
+      const port = 'udp 0.0.0.0:2000 *'
+      const listener = ['tcp 0.0.0.0:22 *', 'sshd'] as const
+      host.pollOn(0, 2_000, [port, 'curl'], listener)
+      host.pollOn(2_050 + hourMs, 10_000 + hourMs, [port, 'firefox'], listener)
+      host.pollOn(10_050, 12_000, [port, 'dns'], listener)
+      const ownerAt = (ms: number) => words(host.judge(session('udp 2000 > 1.1.1.1:53', ms)))
+      assert.equal(ownerAt(1_000), 'A curl:1000')
+      assert.equal(ownerAt(11_000), 'A dns:1004')
+      for (const ms of [1_000, 11_000])
+        assert.equal(words(host.judge(session('tcp 22 < 9.9.9.9:50000', ms))), 'A sshd:1002')
+      for (let ms = 3_500; ms < 9_000; ms += 500) assert.match(ownerAt(ms), /firefox|unknown/)
+    })
+  }
 })

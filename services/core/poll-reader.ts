@@ -92,6 +92,7 @@ export class PollReader {
       highUs: poll.time_us + poll.duration_us,
       clock: snapshotClock,
     }
+    if (poll.time_us < run.lastPollUs) this.#setBack(run, poll.time_us)
     run.lastPollUs = poll.time_us
 
     for (const id of poll.closed) this.#close(run, id, moment)
@@ -104,6 +105,24 @@ export class PollReader {
       for (const id of run.sockets.keys()) if (!seen.has(id)) this.#close(run, id, moment)
     }
     if (startsRun) this.#closeOtherRuns(runId, moment)
+  }
+
+  /** The host's clock was set back: what is open was so up to the last poll of the old time, and is from the first of the new. */
+  #setBack(run: Run, nowUs: number): void {
+    const moment = { lowUs: nowUs, highUs: nowUs, clock: snapshotClock }
+    for (const [id, interval] of [...run.sockets]) {
+      this.#close(run, id, { ...moment, lowUs: run.lastPollUs, highUs: run.lastPollUs })
+      const again = this.#timeline.observe({
+        ...interval,
+        moment,
+        birth: true,
+        mayBe: 'unshown',
+        endTold: true,
+      }).interval
+      again.polled = true
+      again.rows++
+      run.sockets.set(id, again)
+    }
   }
 
   #open(runId: string, run: Run, socket: Socket, moment: Moment, startsRun: boolean): void {
