@@ -13,6 +13,7 @@ const files = {
   poll: 'poll.ts',
   pipeline: 'pipeline/main.ts',
   capture: 'capture/main.ts',
+  dataset: 'dataset.ts',
 }
 const [name, ...options] = process.argv.slice(2)
 if (name !== undefined && !(name in files)) {

@@ -9,6 +9,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   record: async () => (await import('./record.ts')).recordCommand(),
   live: async () => (await import('./live.ts')).liveCommand(),
   report: async () => (await import('./report.ts')).reportCommand(),
+  who: async () => (await import('./who.ts')).whoCommand(),
   score: async () => (await import('./score.ts')).scoreCommand(),
   agent: async () => (await import('./agent.ts')).agentCommand(),
   capture: async () => (await import('./capture.ts')).captureCommand(),

@@ -6,6 +6,7 @@ import { nameFates, type Privacy } from '../export/disguise.ts'
 import type { Division } from '../export/divide.ts'
 import { planParts, type Shares } from '../export/parts.ts'
 import type { Selection } from '../export/selection.ts'
+import { timeOf } from './time-of.ts'
 import { wholeNumber } from './whole-number.ts'
 
 /** Which sessions go into a dataset, and what of them. */
@@ -103,12 +104,6 @@ function stagesOf(text: string): Stage[] {
   const stages = text.split(',')
   if (stages.every(stage => allStages.includes(stage))) return stages as Stage[]
   throw new InvalidArgumentError(`expected some of ${allStages.join(', ')}, with commas between.`)
-}
-
-function timeOf(text: string): number {
-  const ms = Date.parse(text)
-  if (Number.isNaN(ms)) throw new InvalidArgumentError('expected a time such as 2026-11-25T17:00:00Z.')
-  return ms * 1000
 }
 
 function sharesOf(text: string): Shares {

@@ -18,7 +18,7 @@ if (nodeMajor < 24) {
   // Node 22.18 strips types too, and the Windows agent runs on it.
   if (process.features.typescript !== 'strip') stop(`needs Node 24, found ${process.version} alone`)
 }
-if (process.argv[2] === 'matcher' && process.execve && !process.execArgv.includes(matcherFlags[0])) {
+if (['matcher', 'export'].includes(process.argv[2]) && process.execve && !process.execArgv.includes(matcherFlags[0])) {
   await becomeNode(process.execPath, matcherFlags)
 }
 module.enableCompileCache(`${root}node_modules/.cache/compile`)

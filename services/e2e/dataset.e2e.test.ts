@@ -148,9 +148,9 @@ test('tshark finds on every packet the process of its session, and the packets o
       ({ first_us, last_us }) => first_us <= timeUs && timeUs <= last_us,
     )
     if (found.length !== 1) continue
-    const { label, stage, session_id } = found[0]!
-    assert.ok(comment.includes(`session=${session_id}`), comment)
-    if (label === null) assert.match(comment, /^unknown=/)
+    const { label, stage, unknown_cause, host_id } = found[0]!
+    if (host_id !== null) assert.ok(comment.endsWith(` host=${host_id}`), comment)
+    if (label === null) assert.ok(comment.startsWith(`unknown=${unknown_cause}`), comment)
     else {
       assert.ok(
         comment.startsWith(`process=${label.process}${label.pid === null ? '' : ` pid=${label.pid}`} stage=${stage} `),

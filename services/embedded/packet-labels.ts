@@ -15,14 +15,9 @@ export interface SessionOfPackets {
   note: PacketNote
 }
 
-/** All sessions between two ends. */
-interface Flow {
-  /** The eight words of both addresses, the ports, the protocol. */
-  key: Int32Array
-  sessions: SessionOfPackets[]
-}
-
+/** The eight words of both addresses, the ports, the protocol. */
 const keyWords = 10
+const leastSlots = 1024
 const v4Mapped = 0xffff
 const ethernet = 1
 const none: readonly SessionOfPackets[] = []
@@ -30,7 +25,11 @@ const protocols: Record<string, number> = { tcp: 6, udp: 17, icmp: 1 }
 
 /** Tells of which sessions a frame is: one, or two where both ends are monitored hosts. */
 export class PacketLabels {
-  readonly #flows = new Map<number, Flow[]>()
+  /** Sessions of each flow, and its key. */
+  readonly #flows: { key: Int32Array; sessions: SessionOfPackets[] }[] = []
+  /** Open addressing, half empty at least: a flow's key, and its place in `#flows` plus one; 0 for none. */
+  #keys = new Int32Array(leastSlots * keyWords)
+  #places = new Int32Array(leastSlots)
   readonly #processes = new Map<string, PacketProcess>()
   readonly #decoder = new FrameDecoder(() => {})
   readonly #packet = new Packet()
@@ -53,7 +52,7 @@ export class PacketLabels {
     wordsOf(session.remote_ip, words, 4)
     const protocol = protocols[session.proto] ?? Number(session.proto)
     this.#setKey(protocol, session.local_port, session.remote_port)
-    const flow = this.#flow() ?? this.#addFlow()
+    const sessions = this.#sessions() ?? this.#addFlow()
     const found = {
       sessionId: session.session_id,
       revision: session.revision,
@@ -62,11 +61,11 @@ export class PacketLabels {
       process: session.label?.process ?? null,
       note: packetNote(commentOf(session), session.label && this.#process(session.label)),
     }
-    const known = flow.sessions.findIndex(({ sessionId }) => sessionId === session.session_id)
+    const known = sessions.findIndex(({ sessionId }) => sessionId === session.session_id)
     if (known < 0) {
-      flow.sessions.push(found)
+      sessions.push(found)
       this.#size++
-    } else if (flow.sessions[known]!.revision <= session.revision) flow.sessions[known] = found
+    } else if (sessions[known]!.revision <= session.revision) sessions[known] = found
   }
 
   /** The sessions of the frame `data[begin, end)`; empty for none. Frames come in the order of the capture. */
@@ -89,7 +88,7 @@ export class PacketLabels {
       this.payloadOffset = packet.payloadOffset
       this.payloadCaptured = packet.payloadCaptured
     }
-    const sessions = this.#flow()?.sessions
+    const sessions = this.#sessions()
     if (sessions === undefined) return none
     if (sessions.length === 1) return covers(sessions[0]!, timeUs) ? sessions : none
     return sessions.filter(session => covers(session, timeUs))
@@ -132,25 +131,51 @@ export class PacketLabels {
     key[9] = protocol
   }
 
-  #flow(): Flow | undefined {
-    const key = this.#key
-    const candidates = this.#flows.get(hashOf(key))
-    if (candidates === undefined) return undefined
-    for (const flow of candidates) {
-      let i = 0
-      while (i < keyWords && flow.key[i] === key[i]) i++
-      if (i === keyWords) return flow
-    }
-    return undefined
+  /** Of the flow with the key. */
+  #sessions(): SessionOfPackets[] | undefined {
+    const place = this.#places[this.#slot()]!
+    return place === 0 ? undefined : this.#flows[place - 1]!.sessions
   }
 
-  #addFlow(): Flow {
+  /** Where the key is, or would be. */
+  #slot(): number {
+    const key = this.#key
+    const [keys, places] = [this.#keys, this.#places]
+    for (let slot = hashOf(key) & (places.length - 1); ; slot = (slot + 1) & (places.length - 1)) {
+      if (places[slot] === 0) return slot
+      const at = slot * keyWords
+      // The addresses' low words, ports and protocol differ most.
+      if (keys[at + 3] !== key[3] || keys[at + 7] !== key[7] || keys[at + 8] !== key[8]) continue
+      let i = 0
+      while (i < keyWords && keys[at + i] === key[i]) i++
+      if (i === keyWords) return slot
+    }
+  }
+
+  #addFlow(): SessionOfPackets[] {
+    if (2 * (this.#flows.length + 1) > this.#places.length) this.#grow()
     const flow = { key: this.#key.slice(), sessions: [] }
-    const hash = hashOf(this.#key)
-    const candidates = this.#flows.get(hash)
-    if (candidates) candidates.push(flow)
-    else this.#flows.set(hash, [flow])
-    return flow
+    this.#flows.push(flow)
+    this.#put(this.#flows.length)
+    return flow.sessions
+  }
+
+  #put(place: number): void {
+    const slot = this.#slot()
+    this.#keys.set(this.#key, slot * keyWords)
+    this.#places[slot] = place
+  }
+
+  #grow(): void {
+    const added = this.#key.slice()
+    const slots = 2 * this.#places.length
+    this.#keys = new Int32Array(slots * keyWords)
+    this.#places = new Int32Array(slots)
+    this.#flows.forEach(({ key }, i) => {
+      this.#key.set(key)
+      this.#put(i + 1)
+    })
+    this.#key.set(added)
   }
 
   #process({ process: name, pid }: { process: string; pid: number | null }): PacketProcess {
@@ -163,13 +188,13 @@ export class PacketLabels {
 
 const covers = ({ firstUs, lastUs }: SessionOfPackets, timeUs: number): boolean => firstUs <= timeUs && timeUs <= lastUs
 
-/** `process=curl pid=4711 stage=A host=desk session=0123…`; `unknown=too-short` in place of process, pid and stage. */
-function commentOf({ label, stage, confidence, unknown_cause, host_id, session_id }: LabeledSession): string {
+/** `process=curl pid=4711 stage=A host=desk`; `unknown=too-short` in place of process, pid and stage. */
+function commentOf({ label, stage, confidence, unknown_cause, host_id }: LabeledSession): string {
   const parts =
     label === null
       ? { unknown: unknown_cause ?? 'not-monitored' }
       : { process: label.process, pid: label.pid, stage, confidence: confidence?.toFixed(4) ?? null }
-  return Object.entries({ ...parts, host: host_id, session: session_id })
+  return Object.entries({ ...parts, host: host_id })
     .filter(([, value]) => value !== null)
     .map(([name, value]) => `${name}=${/[\s"]/.test(String(value)) ? JSON.stringify(value) : value}`)
     .join(' ')
@@ -186,12 +211,12 @@ function wordsOf(ip: string, words: Int32Array, at: number): void {
   for (let i = 0; i < 4; i++) words[at + i] = word(bytes, i * 4)
 }
 
-/** MurmurHash3's mixing steps; 30 bits, so that it is a small integer to the map. */
+/** MurmurHash3's mixing steps. */
 function hashOf(key: Int32Array): number {
   let hash = 0
   for (let i = 0; i < keyWords; i++) {
     hash ^= Math.imul(key[i]!, 0xcc9e2d51)
     hash = Math.imul((hash << 13) | (hash >>> 19), 5) + 0x1b873593
   }
-  return (hash ^ (hash >>> 15)) & 0x3fff_ffff
+  return hash ^ (hash >>> 15)
 }

@@ -66,14 +66,12 @@ class ParquetTableWriter implements TableWriter {
   }
 
   #writeGroup(): void {
-    const columnData = this.#columns.map(({ name, type, list }, i) => ({
-      name,
+    const columnData = this.#columns.map((column, i) => ({
+      name: column.name,
       data: this.#data[i]!,
-      // Values that are nearly all different, or small: looking for a dictionary in them costs more than it saves.
-      ...(type === 'TIMESTAMP' || type === 'INT64' || list || name.endsWith('session_id')
-        ? { encoding: 'PLAIN' as const }
-        : {}),
-      statistics: type === 'TIMESTAMP',
+      statistics: column.type === 'TIMESTAMP',
+      // Values that are nearly all different: a dictionary is of no use. Of the others it leaves little to compress.
+      ...(isVaried(column) ? { encoding: 'PLAIN' as const } : { codec: 'UNCOMPRESSED' as const }),
     }))
     // Done when it returns: the bytes stay in memory.
     void this.#writer.write({ columnData, rowGroupSize: rowGroupRows })
@@ -100,6 +98,13 @@ async function* readParquet(path: string) {
     rowStart = rowEnd
   }
 }
+
+const isVaried = ({ name, type, list }: Column): boolean =>
+  list ||
+  type === 'TIMESTAMP' ||
+  type === 'INT64' ||
+  type === 'BYTES' ||
+  /^(session_id|community_id|evidence_clock.*)$/.test(name)
 
 /** Times stay the microseconds that they are. */
 const micros = (us: bigint): bigint => us

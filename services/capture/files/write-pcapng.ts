@@ -22,13 +22,13 @@ export interface PacketProcess {
 
 /** What goes with a packet: made once, written with every packet that it is of. */
 export interface PacketNote {
-  /** The comment as a pcapng option. */
-  option: Uint8Array
+  /** The comment as a pcapng option, in words as they lie in memory. */
+  option: Int32Array
   process: PacketProcess | null
 }
 
 export const packetNote = (comment: string, process: PacketProcess | null): PacketNote => ({
-  option: option(OPTION_COMMENT, Buffer.from(comment)),
+  option: wordsOf(option(OPTION_COMMENT, Buffer.from(comment))),
   process,
 })
 
@@ -36,8 +36,9 @@ export const packetNote = (comment: string, process: PacketProcess | null): Pack
 export class PcapngWriter {
   readonly #path: string
   readonly #file: number
-  readonly #buffer = Buffer.allocUnsafe(bufferBytes)
-  readonly #view = new DataView(this.#buffer.buffer, this.#buffer.byteOffset)
+  readonly #buffer = Buffer.from(new ArrayBuffer(bufferBytes))
+  readonly #view = new DataView(this.#buffer.buffer)
+  readonly #words = new Int32Array(this.#buffer.buffer)
   #at = 0
   /** By LINKTYPE_ value. */
   readonly #interfaces = new Map<number, number>()
@@ -73,7 +74,7 @@ export class PcapngWriter {
     for (const { process } of notes) if (process !== null && !this.#places.has(process)) this.#addProcess(process)
     const captured = end - begin
     let options = 0
-    for (const { option, process } of notes) options += option.length + (process === null ? 0 : 8)
+    for (const { option, process } of notes) options += 4 * option.length + (process === null ? 0 : 8)
     if (notes.length > 0) options += 4
     const length = 32 + ((captured + 3) & ~3) + options
     if (length > maxBlockBytes) throw new RangeError(`a frame of ${captured} bytes`)
@@ -92,8 +93,9 @@ export class PcapngWriter {
     at += captured
     while ((at - this.#at) % 4 !== 0) this.#buffer[at++] = 0
     for (const { option, process } of notes) {
-      copy(option, 0, option.length, this.#buffer, at)
-      at += option.length
+      // Blocks and options begin at multiples of four.
+      for (let i = 0; i < option.length; i++) this.#words[at / 4 + i] = option[i]!
+      at += 4 * option.length
       if (process === null) continue
       view.setUint32(at, OPTION_PROCESS_EVENT | (4 << 16), true)
       view.setUint32(at + 4, this.#places.get(process)!, true)
@@ -155,6 +157,8 @@ export class PcapngWriter {
     this.#at = 0
   }
 }
+
+const wordsOf = (bytes: Uint8Array): Int32Array => new Int32Array(Uint8Array.from(bytes).buffer)
 
 /** Few bytes are copied faster one by one than by a call. */
 function copy(from: Uint8Array, begin: number, end: number, to: Uint8Array, at: number): void {
