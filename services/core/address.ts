@@ -1,4 +1,4 @@
-import { flatText } from './flat-text.ts'
+import { sharedText } from './shared-text.ts'
 
 /** IPv4 addresses whose text is kept: most come again and again, and one text then serves all that know the address. */
 const textsKept = 65_536
@@ -13,7 +13,7 @@ function ipv4Text(bytes: Uint8Array, at: number): string {
   const address = (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
   let text = ipv4Texts.get(address)
   if (text === undefined) {
-    text = flatText(`${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`)
+    text = sharedText(`${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`)
     if (ipv4Texts.size === textsKept) ipv4Texts.clear()
     ipv4Texts.set(address, text)
   }

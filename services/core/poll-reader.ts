@@ -128,11 +128,7 @@ export class PollReader {
   #open(runId: string, run: Run, socket: Socket, moment: Moment, startsRun: boolean): void {
     // A TCP socket that neither listens nor is connected carries no packets.
     const isIdle = socket.proto === 'tcp' && socket.remote_ip === null && socket.state !== 'listen'
-    const owners: Label[] = []
-    for (const { pid, start_us } of socket.owners) {
-      const owner = this.#processes.find(runId, pid, start_us)
-      if (owner) owners.push(owner)
-    }
+    const owners = this.#processes.holders(runId, socket.owners)
     const known = run.sockets.get(socket.id)
     if (known) {
       if (!isIdle && hasEnds(known, socket) && this.#keepOwners(known, owners)) return

@@ -1,4 +1,4 @@
-import type { Label, Process } from '#schemas'
+import type { Label, Process, ProcessRef } from '#schemas'
 import { BoundedMap } from './bounded-map.ts'
 import { labelOf } from './ownership.ts'
 
@@ -11,6 +11,8 @@ interface Told {
   runId: string
   startUs: number | null
   label: Label
+  /** The label alone: most sockets have one holder, and share this list. */
+  alone: readonly Label[]
 }
 
 /** The dictionary of processes that the socket data of each run names by pid and start time. */
@@ -37,16 +39,26 @@ export class ProcessTable {
       // The same label object while nothing changes: intervals share it.
       if (known && isSame(known.label, process)) continue
       const others = told.filter(one => one !== known).slice(1 - processesPerPid)
-      const fresh = { runId, startUs: process.start_us, label: labelOf(process) }
+      const label = labelOf(process)
+      const fresh = { runId, startUs: process.start_us, label, alone: [label] }
       this.#told.set(process.pid, [...others, fresh], nowUs)
     }
   }
 
   /** Null for pid 0 (TIME_WAIT rows of Windows) and for a process that was not told. */
   find(runId: string, pid: number, startUs: number | null): Label | null {
+    return this.#find(runId, pid, startUs)?.label ?? null
+  }
+
+  /** The holders of a socket, as far as they were told. */
+  holders(runId: string, refs: readonly ProcessRef[]): readonly Label[] {
+    const found = refs.flatMap(({ pid, start_us }) => this.#find(runId, pid, start_us) ?? [])
+    return found.length === 1 ? found[0]!.alone : found.map(({ label }) => label)
+  }
+
+  #find(runId: string, pid: number, startUs: number | null): Told | null {
     if (pid === 0) return null
-    const told = this.#told.get(pid, 0)?.find(one => one.startUs === startUs && one.runId === runId)
-    return told?.label ?? null
+    return this.#told.get(pid, 0)?.find(one => one.startUs === startUs && one.runId === runId) ?? null
   }
 }
 

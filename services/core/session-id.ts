@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { flatText } from './flat-text.ts'
+import { flatText } from './shared-text.ts'
 
 const endBytes = 18
 /** Reused: an id is made for every session, and the text in front is short. */

@@ -1,5 +1,6 @@
 import { getDomain } from 'tldts'
 import type { SessionFacts } from './session-facts.ts'
+import { sharedText } from './shared-text.ts'
 import { tupleKey } from './tuple.ts'
 
 export interface NameKey {
@@ -21,7 +22,7 @@ export interface SessionKeys {
 export function keysOf(facts: SessionFacts): SessionKeys {
   return {
     tuple: tupleKey(facts, facts.remoteIp, facts.remotePort),
-    remotePort: `${facts.remoteIp} ${facts.remotePort}`,
+    remotePort: sharedText(`${facts.remoteIp} ${facts.remotePort}`),
     names: nameKeys(facts),
   }
 }

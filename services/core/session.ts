@@ -31,13 +31,6 @@ export const judgementOf = (decision: Decision): Judgement => ({
   agent_gap: decision.agentGap,
 })
 
-/** What a published record said. */
-interface Told {
-  state: RecordState
-  packets: number
-  judgement: Judgement
-}
-
 export type SessionState = ReturnType<Session['state']>
 
 /** A bidirectional flow of one host (design section 3): counts, times, names, and the label once judged. */
@@ -67,8 +60,10 @@ export class Session {
   #localIp: string | null = null
   #remoteIp: string | null = null
   judgement: Judgement | null = null
-  /** What the last record said that was published while the session was in the table. */
-  #told: Told | null = null
+  /** What the last record said that was published while the session was in the table; null where there was none. */
+  #toldState: RecordState | null = null
+  #toldPackets = 0
+  #toldJudgement: Judgement | null = null
   /** Revision that the next record of this session gets. */
   revision = 0
   /** When the session table looks at it again. */
@@ -120,7 +115,9 @@ export class Session {
       captureGap: this.captureGap,
       truncatedStart: this.truncatedStart,
       judgement: this.judgement,
-      told: this.#told,
+      toldState: this.#toldState,
+      toldPackets: this.#toldPackets,
+      toldJudgement: this.#toldJudgement,
       revision: this.revision,
       dueStep: this.dueStep,
     }
@@ -128,10 +125,13 @@ export class Session {
 
   /** A session with row `entry` of `rows`. */
   static fromState(state: SessionState, rows: SessionRows, entry: number): Session {
-    const { counts, protocol, localPort, remotePort, firstFromRemote, told, ...rest } = state
+    const { counts, protocol, localPort, remotePort, firstFromRemote, toldState, toldPackets, toldJudgement, ...rest } =
+      state
     rows.setRow(entry, counts)
     const session = new Session(rows, entry, protocol, localPort, remotePort, firstFromRemote)
-    session.#told = told
+    session.#toldState = toldState
+    session.#toldPackets = toldPackets
+    session.#toldJudgement = toldJudgement
     return Object.assign(session, rest)
   }
 
@@ -281,21 +281,23 @@ export class Session {
 
   /** A record of this session is published while it stays in the table. */
   tell(state: RecordState): void {
-    this.#told = { state, packets: this.#packets(), judgement: this.judgement! }
+    this.#toldState = state
+    this.#toldPackets = this.#packets()
+    this.#toldJudgement = this.judgement
   }
 
   /** Whether a closed record that was published says all that is known now. */
   get isTold(): boolean {
-    const told = this.#told
-    if (told?.state !== 'closed' || told.packets !== this.#packets()) return false
+    if (!this.isToldClosed || this.#toldPackets !== this.#packets()) return false
     const { judgement } = this
-    if (judgement === told.judgement) return true
-    return judgement?.label_final === told.judgement.label_final && saysTheSame(told.judgement, judgement)
+    const told = this.#toldJudgement!
+    if (judgement === told) return true
+    return judgement?.label_final === told.label_final && saysTheSame(told, judgement)
   }
 
   /** Whether some record has told that it ended, whatever has changed since. */
   get isToldClosed(): boolean {
-    return this.#told?.state === 'closed'
+    return this.#toldState === 'closed'
   }
 
   #packets(): number {

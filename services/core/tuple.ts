@@ -1,3 +1,5 @@
+import { sharedText } from './shared-text.ts'
+
 /** The local end of a socket or session. */
 export interface LocalEnd {
   proto: string
@@ -7,5 +9,5 @@ export interface LocalEnd {
 
 /** The 5-tuple seen from the host, as a map key. */
 export function tupleKey(local: LocalEnd, remoteIp: string, remotePort: number): string {
-  return `${local.proto} ${local.localIp} ${local.localPort} ${remoteIp} ${remotePort}`
+  return sharedText(`${local.proto} ${local.localIp} ${local.localPort} ${remoteIp} ${remotePort}`)
 }
