@@ -20,7 +20,7 @@ interface Walk {
  */
 export function endOfValue(type: Type, bytes: Uint8Array, begin: number): number {
   const walk: Walk = { bytes, begin, position: begin, values: 0 }
-  pass(type, walk)
+  passOf(type)(walk)
   return walk.position
 }
 
@@ -31,50 +31,70 @@ export function readVarint(bytes: Uint8Array, begin: number): { value: number; e
   return { value, end: walk.position }
 }
 
-function pass(type: Type, walk: Walk): void {
-  if (++walk.values > Math.min(MAX_VALUES, MAX_VALUES_PER_BYTE * (walk.position - walk.begin) + 64))
-    throw new RangeError('more values than a record may have')
+type Pass = (walk: Walk) => void
+/** Made once a type: asking avsc what a type is, value by value, takes longer than all else here. */
+const passes = new WeakMap<Type, Pass>()
+
+function passOf(type: Type): Pass {
+  const known = passes.get(type)
+  if (known) return known
+  let pass: Pass | null = null
+  const counted: Pass = walk => {
+    if (++walk.values > Math.min(MAX_VALUES, MAX_VALUES_PER_BYTE * (walk.position - walk.begin) + 64))
+      throw new RangeError('more values than a record may have')
+    // Not before the first value: a type may hold itself.
+    pass ??= createPass(type)
+    pass(walk)
+  }
+  passes.set(type, counted)
+  return counted
+}
+
+function createPass(type: Type): Pass {
   switch (type.typeName) {
     case 'null':
-      break
+      return () => {}
     case 'boolean':
-      passBytes(1, walk)
-      break
+      return walk => passBytes(1, walk)
     case 'int':
     case 'long':
     case 'enum':
-      passVarint(walk)
-      break
+      return passVarint
     case 'float':
-      passBytes(4, walk)
-      break
+      return walk => passBytes(4, walk)
     case 'double':
-      passBytes(8, walk)
-      break
+      return walk => passBytes(8, walk)
     case 'string':
     case 'bytes':
-      passBytes(passVarint(walk), walk)
-      break
-    case 'fixed':
-      passBytes((type as types.FixedType).size, walk)
-      break
-    case 'array':
-      passItems([(type as types.ArrayType).itemsType], walk)
-      break
-    case 'map':
-      passItems([stringType, (type as types.MapType).valuesType], walk)
-      break
+      return walk => passBytes(passVarint(walk), walk)
+    case 'fixed': {
+      const { size } = type as types.FixedType
+      return walk => passBytes(size, walk)
+    }
+    case 'array': {
+      const item = passOf((type as types.ArrayType).itemsType)
+      return walk => passItems([item], walk)
+    }
+    case 'map': {
+      const pair = [passOf(stringType), passOf((type as types.MapType).valuesType)]
+      return walk => passItems(pair, walk)
+    }
     case 'union:unwrapped':
     case 'union:wrapped': {
-      const branch = (type as types.WrappedUnionType).types[passVarint(walk)]
-      if (branch === undefined) throw new RangeError('no such branch of a union')
-      pass(branch, walk)
-      break
+      const branches = (type as types.WrappedUnionType).types.map(passOf)
+      return walk => {
+        const branch = branches[passVarint(walk)]
+        if (branch === undefined) throw new RangeError('no such branch of a union')
+        branch(walk)
+      }
     }
     case 'record':
-    case 'error':
-      for (const field of (type as types.RecordType).fields) pass(field.type, walk)
-      break
+    case 'error': {
+      const fields = (type as types.RecordType).fields.map(field => passOf(field.type))
+      return walk => {
+        for (const field of fields) field(walk)
+      }
+    }
     default:
       throw new RangeError(`type ${type.typeName} is not known`)
   }
@@ -83,11 +103,11 @@ function pass(type: Type, walk: Walk): void {
 const stringType = { typeName: 'string' } as Type
 
 /** Blocks of items, each with its count, and with its size where the count is negative; a count of 0 ends them. */
-function passItems(item: readonly Type[], walk: Walk): void {
+function passItems(item: readonly Pass[], walk: Walk): void {
   for (let count = passVarint(walk); count !== 0; count = passVarint(walk)) {
     const size = count < 0 ? passVarint(walk) : null
     const begin = walk.position
-    for (let left = Math.abs(count); left > 0; left--) for (const part of item) pass(part, walk)
+    for (let left = Math.abs(count); left > 0; left--) for (const part of item) part(walk)
     if (size !== null && walk.position - begin !== size) throw new RangeError('size of array items is wrong')
   }
 }
