@@ -15,24 +15,42 @@ export function packetsByFlow(batch: PacketBatch): PacketBatch {
   /** By old row: the new one. */
   const place = new Uint32Array(packets)
   for (let row = 0; row < packets; row++) place[row] = next[packetFlow[row]!]!++
-  const move = <C extends Uint8Array | Uint16Array | Uint32Array | Int32Array>(from: C, to: C): Buffer => {
-    for (let row = 0; row < packets; row++) to[place[row]!] = from[row]!
-    return Buffer.from(to.buffer)
-  }
-  const movedFlags = move(tcpFlags, new Uint8Array(packets))
+  const movedFlags = move8(tcpFlags, place)
   return {
     ...batch,
-    packet_flow: move(packetFlow, new Uint16Array(packets)),
-    packet_time: move(columns.packetTime, new Int32Array(packets)),
-    packet_wire_length: move(columns.wireLength, new Uint32Array(packets)),
-    packet_ip_length: move(columns.ipLength, new Uint32Array(packets)),
-    packet_payload_length: move(columns.payloadLength, new Uint32Array(packets)),
+    packet_flow: move16(packetFlow, place),
+    packet_time: move32(unsigned(columns.packetTime), place),
+    packet_wire_length: move32(columns.wireLength, place),
+    packet_ip_length: move32(columns.ipLength, place),
+    packet_payload_length: move32(columns.payloadLength, place),
     packet_tcp_flags: movedFlags,
-    packet_direction: move(columns.direction, new Uint8Array(packets)),
+    packet_direction: move8(columns.direction, place),
     syn_sequence: movedSequences(columns.synSequence, tcpFlags, movedFlags, place),
     names: batch.names.map(name => ({ ...name, packet: place[name.packet]! })),
     dns: batch.dns.map(answer => ({ ...answer, packet: place[answer.packet]! })),
   }
+}
+
+const unsigned = ({ buffer, byteOffset, length }: Int32Array) => new Uint32Array(buffer, byteOffset, length)
+
+// A function for each size: one for all of them is compiled for any kind of array, and takes several times as long.
+
+function move8(from: Uint8Array, place: Uint32Array): Buffer {
+  const to = Buffer.allocUnsafeSlow(from.length)
+  for (let row = 0; row < place.length; row++) to[place[row]!] = from[row]!
+  return to
+}
+
+function move16(from: Uint16Array, place: Uint32Array): Buffer {
+  const to = new Uint16Array(from.length)
+  for (let row = 0; row < place.length; row++) to[place[row]!] = from[row]!
+  return Buffer.from(to.buffer)
+}
+
+function move32(from: Uint32Array, place: Uint32Array): Buffer {
+  const to = new Uint32Array(from.length)
+  for (let row = 0; row < place.length; row++) to[place[row]!] = from[row]!
+  return Buffer.from(to.buffer)
 }
 
 const synFlag = 2

@@ -170,8 +170,15 @@ test('packets that cannot be written are counted by reason, and the others are i
   assert.deepEqual([small.statistics.written, small.statistics.dropped.quota], [1, 1])
 })
 
-test('a folder that another process uses is refused in a sentence', async t => {
+test('a folder that another process uses, or that cannot be one, is refused in a sentence', async t => {
   const folder = temporary(t)
+  const file = join(folder, 'file')
+  writeFileSync(file, '')
+  await assert.rejects(open(file), {
+    code: 'PROCLABEL_OUTPUT',
+    message: `capture files cannot be kept in ${file}: EEXIST`,
+  })
+  rmSync(file)
   const files = await open(folder)
   await assert.rejects(open(folder), (error: unknown) => {
     assert.ok(error instanceof InputError)

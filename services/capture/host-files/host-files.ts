@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import type { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { constants, createGzip, createZstdCompress } from 'node:zlib'
+import { InputError } from '#shared/errors.ts'
 import type { FileDropReason } from '#shared/service-metrics.ts'
 import type { EventLog } from '#shared/spool.ts'
 import { lockFolder } from '#shared/spool-lock.ts'
@@ -96,7 +97,7 @@ export class HostFiles {
     }, writeEveryMs / 5)
   }
 
-  /** Rejects with InputError when another process uses the folder, and with the system's error when it cannot be used. */
+  /** Rejects with InputError when another process uses the folder, or when it cannot be used. */
   static async open(options: HostFilesOptions): Promise<HostFiles> {
     const unlock = await lockFolder(options.folder, 'the folder of capture files')
     const files = new HostFiles(options)
@@ -107,7 +108,9 @@ export class HostFiles {
     } catch (error) {
       clearInterval(files.#timer)
       await unlock()
-      throw error
+      const { code } = error as NodeJS.ErrnoException
+      if (code === undefined) throw error
+      throw new InputError('PROCLABEL_OUTPUT', `capture files cannot be kept in ${options.folder}: ${code}`, error)
     }
   }
 

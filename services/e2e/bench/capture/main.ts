@@ -99,7 +99,6 @@ async function send(how: string, file: string, packets: number, rate: number): P
 
 const number = (value: number) => Math.round(value).toLocaleString('en-US')
 const rowOf = (...cells: (string | number)[]) => console.log(`| ${cells.join(' | ')} |`)
-const costUs = ({ cpuS, read }: Received) => (cpuS * 1e6) / read
 const readers = { native: 'ring, C++', cap: '`cap`, C++', 'cap-portable': '`cap`, TypeScript' }
 
 async function cost(files: ReadonlyMap<number, string>): Promise<void> {
@@ -109,17 +108,10 @@ async function cost(files: ReadonlyMap<number, string>): Promise<void> {
   for (const [bytes, file] of files) {
     let least = 0
     for (const [how, name] of Object.entries(readers)) {
-      const result = await send(how, file, 400_000, 100_000)
-      least ||= costUs(result)
-      const times = (costUs(result) / least).toFixed(1)
-      rowOf(
-        `${bytes} B`,
-        name,
-        number(result.read),
-        number(result.sent - result.read),
-        costUs(result).toFixed(2),
-        times,
-      )
+      const result = await send(how, file, 1_000_000, 100_000)
+      least ||= result.cpuUs
+      const times = (result.cpuUs / least).toFixed(1)
+      rowOf(`${bytes} B`, name, number(result.read), number(result.sent - result.read), result.cpuUs.toFixed(2), times)
     }
   }
 }
@@ -142,7 +134,7 @@ async function rate(files: ReadonlyMap<number, string>): Promise<void> {
           break
         }
         best = perSecond === 0 ? `${reached}, all that was sent` : reached
-        bestCost = costUs(result).toFixed(2)
+        bestCost = result.cpuUs.toFixed(2)
       }
       rowOf(`${bytes} B`, readers[how], best, bestCost, next)
     }
@@ -164,8 +156,8 @@ async function gigabit(): Promise<void> {
       number(result.sent - result.read),
       number(result.files!.written),
       dropped.map(([reason, count]) => `${reason} ${number(count)}`).join(', ') || '0',
-      costUs(result).toFixed(2),
-      (result.cpuS / result.seconds).toFixed(2),
+      result.cpuUs.toFixed(2),
+      ((result.cpuUs * result.read) / result.seconds / 1e6).toFixed(2),
       number(result.peakMiB),
     )
   }
@@ -187,7 +179,7 @@ async function memory(): Promise<void> {
       number(result.sent),
       number(result.sent - result.read),
       number(result.accepted),
-      costUs(result).toFixed(2),
+      result.cpuUs.toFixed(2),
       result.residentMiB.join(' '),
       number(result.peakMiB),
     )

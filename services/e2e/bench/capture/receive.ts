@@ -27,8 +27,8 @@ export interface Received {
   /** In the kernel, where it tells, and because frames were not fetched in time. */
   lost: number
   accepted: number
-  /** All threads of the process, from the first frame on. */
-  cpuS: number
+  /** CPU of all threads of the process, microseconds a packet, from the second tenth of the packets on: what runs often is compiled by then. */
+  cpuUs: number
   peakMiB: number
   /** Resident at the end of each tenth of the packets. */
   residentMiB: number[]
@@ -65,20 +65,21 @@ const hosts = Array.from({ length: hostCount }, (_, host): Host => {
 
 const mebibyte = 1024 * 1024
 let published = 0
-let startCpu: NodeJS.CpuUsage | null = null
+let warm = null as { cpu: NodeJS.CpuUsage; read: number } | null
 const residentMiB: number[] = []
 
-/** Notes when the first frame came, and the memory as frames come. */
+/** Notes what was used when a tenth of the frames had come, and the memory as frames come. */
 function watched(source: PacketSource): PacketSource {
   const step = Number(values.packets) / 10
   return {
     isLive: true,
     async *blocks(signal) {
       for await (const block of source.blocks(signal)) {
-        startCpu ??= process.cpuUsage()
         yield block
-        if (source.statistics().read >= step * (residentMiB.length + 1))
-          residentMiB.push(Math.round(process.memoryUsage.rss() / mebibyte))
+        const { read } = source.statistics()
+        if (read < step * (residentMiB.length + 1)) continue
+        residentMiB.push(Math.round(process.memoryUsage.rss() / mebibyte))
+        warm ??= { cpu: process.cpuUsage(), read }
       }
     },
     statistics: () => source.statistics(),
@@ -153,14 +154,14 @@ async function runService(): Promise<Pick<Received, 'accepted' | 'files'>> {
 }
 
 const result = await (how === 'service' ? runService() : readAlone())
-const { user, system } = process.cpuUsage(startCpu ?? undefined)
+const { user, system } = process.cpuUsage(warm?.cpu)
 const { read, dropped, skipped } = packets.statistics()
 await packets.close()
 const received: Received = {
   read,
   lost: (dropped ?? 0) + (skipped['queue-full'] ?? 0),
   ...result,
-  cpuS: (user + system) / 1e6,
+  cpuUs: (user + system) / (read - (warm?.read ?? 0)),
   peakMiB: process.resourceUsage().maxRSS / 1024,
   residentMiB,
   published,
