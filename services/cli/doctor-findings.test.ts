@@ -35,6 +35,13 @@ test('no host at all, and hosts that are silent', () => {
   assert.equal(judge({ a: silent })[0]!.level, 'failure')
 })
 
+test('hosts of a monitored network have no agent, and are not called silent', () => {
+  const captured = { ...newHostHeard(), packetBatches: 1, packets: 5 }
+  const [finding] = judge({ a: well, '10.0.0.5': captured })
+  assert.deepEqual([finding!.level, finding!.says], ['ok', 'all 1 speak; 1 more hosts are captured without one'])
+  assert.deepEqual(levels(judge({ '10.0.0.5': captured })), ['agents failure', 'capture ok', 'clocks ok'])
+})
+
 test('many silent hosts are not all named', () => {
   const hosts = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`h${i}`, { ...well, agentMessages: 0 }]))
   assert.match(judge(hosts)[0]!.says, /h0, h1, h2, h3, h4 and 4 more$/)

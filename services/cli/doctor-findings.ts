@@ -21,7 +21,7 @@ export const notChecked = (about: string, says: string, todo: string): Finding =
 
 /** What was heard of a host while the doctor listened. */
 export interface HostHeard {
-  /** From the hosts topic; false when only records of it came. */
+  /** From the hosts topic; false when only packets of it came: of a network that the capture was told to monitor. */
   announced: boolean
   /** Messages of its agent, and the greatest of (host clock - broker clock) among them, ms; null without any. */
   agentMessages: number
@@ -53,21 +53,26 @@ const maxNames = 5
 
 /** Agents, capture and clocks, from what came in `seconds`. */
 export function judgeHosts(hosts: ReadonlyMap<string, HostHeard>, seconds: number): Finding[] {
-  if (hosts.size === 0)
-    return [
-      failure('agents', 'no agent has ever spoken', 'start `proclabel agent` on the hosts that are to be labeled'),
-    ]
-  return [judgeAgents(hosts, seconds), ...judgeCapture(hosts, seconds), ...judgeClocks(hosts)]
+  const agents = judgeAgents(hosts, seconds)
+  return hosts.size === 0 ? [agents] : [agents, ...judgeCapture(hosts, seconds), ...judgeClocks(hosts)]
 }
 
 function judgeAgents(hosts: ReadonlyMap<string, HostHeard>, seconds: number): Finding {
-  const silent = namesOf(hosts, ({ agentMessages }) => agentMessages === 0)
-  if (silent.length === 0) return ok('agents', `all ${hosts.size} speak`)
-  const says = `${silent.length} of ${hosts.size} said nothing for ${seconds} s: ${list(silent)}`
+  const known = new Map([...hosts].filter(([, { announced, agentMessages }]) => announced || agentMessages > 0))
+  if (known.size === 0)
+    return failure('agents', 'no agent has ever spoken', 'start `proclabel agent` on the hosts that are to be labeled')
+  const silent = namesOf(known, ({ agentMessages }) => agentMessages === 0)
+  const others = hosts.size - known.size
+  if (silent.length === 0)
+    return ok(
+      'agents',
+      `all ${known.size} speak${others === 0 ? '' : `; ${others} more hosts are captured without one`}`,
+    )
+  const says = `${silent.length} of ${known.size} said nothing for ${seconds} s: ${list(silent)}`
   const todo =
     "there, look at the agent's log and at its /readyz; it waits in its spool while Kafka is away. Sessions of these hosts " +
     'become unknown with the cause no-agent or agent-gap'
-  return silent.length === hosts.size ? failure('agents', says, todo) : warning('agents', says, todo)
+  return silent.length === known.size ? failure('agents', says, todo) : warning('agents', says, todo)
 }
 
 function judgeCapture(hosts: ReadonlyMap<string, HostHeard>, seconds: number): Finding[] {
