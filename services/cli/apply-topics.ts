@@ -19,7 +19,8 @@ export interface AppliedSchema {
 
 /**
  * Makes the topics be as they should; those that are so are left alone. Throws PROCLABEL_TOPICS, before anything is
- * changed, when a topic has another number of partitions. Copies of a topic that is there stay as many as they are.
+ * changed, when a topic has another number of partitions, or when there are fewer brokers than copies. Copies of a topic
+ * that is there stay as many as they are.
  */
 export async function applyTopics(admin: Admin, shape: TopicShape): Promise<AppliedTopic[]> {
   const there = new Set(await admin.listTopics())
@@ -31,6 +32,8 @@ export async function applyTopics(admin: Admin, shape: TopicShape): Promise<Appl
   )
   const missing = topicNames.filter(topic => !there.has(topic))
   if (missing.length > 0) {
+    const { brokers } = await admin.describeCluster()
+    if (brokers.length < shape.replication) throw tooFewBrokers(brokers.length, shape)
     await admin.createTopics({
       waitForLeaders: true,
       topics: missing.map(topic => ({
@@ -58,6 +61,13 @@ function checkPartitions(topics: readonly ITopicMetadata[], { partitions }: Topi
     'all services, let the matchers read to the end, delete all topics, and apply again'
   throw new InputError('PROCLABEL_TOPICS', `${found}, not ${partitions}; ${todo}`)
 }
+
+const tooFewBrokers = (brokers: number, { replication }: TopicShape): InputError =>
+  new InputError(
+    'PROCLABEL_TOPICS',
+    `${replication} copies of each partition need as many brokers, and there ${brokers === 1 ? 'is' : 'are'} ${brokers}: ` +
+      `give --replication ${brokers}, or start more brokers`,
+  )
 
 /** Sets what differs; the other settings that somebody gave a topic stay. Answers with the topics that were changed. */
 async function configure(admin: Admin, existing: readonly Topic[], shape: TopicShape): Promise<ReadonlySet<Topic>> {

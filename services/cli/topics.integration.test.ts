@@ -46,6 +46,9 @@ suite('topics apply', () => {
     stack = await startStack({ kafka: true, registry: true })
     admin = new Kafka({ brokers: stack.kafka!.brokers, logLevel: kafkajs.logLevel.NOTHING }).admin()
     await admin.connect()
+    const refused = await apply('--replication', '3')
+    assert.deepEqual([refused.code, await admin.listTopics()], [2, []])
+    assert.match(refused.stderr, /need as many brokers, and there is 1: give --replication 1/)
     const { code, lines } = await apply('--partitions', '6')
     assert.equal(code, 0)
     assert.deepEqual(
