@@ -1,15 +1,44 @@
 import { execFile } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
-import { basename, join, posix, relative } from 'node:path'
+import { cpSync, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join, posix, relative } from 'node:path'
 import { promisify } from 'node:util'
 import { contextFilter, parseCopy, parseEnv, type Stage } from './dockerfile.ts'
-import { toolsFolder } from './tools.ts'
+import { memoized, toolsFolder } from './tools.ts'
 
 const run = promisify(execFile)
 /** What Docker gives a process where the image says nothing. */
 const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 /** Where the machine's own certificate authorities are seen in a root: behind some networks nothing is trusted without. */
 const authorities = '/etc/ssl/certs/ca-certificates.crt'
+
+/**
+ * What Docker's slim image of Debian has apart from its packages: no manuals, no translations, and a dpkg that does not wait
+ * for the disk after each file (debuerreotype's slimify and minimizing-config).
+ */
+const slimSettings = {
+  'etc/dpkg/dpkg.cfg.d/docker': [
+    ...['doc', 'groff', 'info', 'linda', 'lintian', 'locale', 'man'].map(name => `path-exclude /usr/share/${name}/*`),
+    'path-include /usr/share/doc/*/copyright',
+  ],
+  'etc/dpkg/dpkg.cfg.d/docker-apt-speedup': ['force-unsafe-io'],
+  'etc/apt/apt.conf.d/docker-no-languages': ['Acquire::Languages "none";'],
+}
+
+/** An archive of a suite with its essential packages. The first time takes a minute. */
+const slimArchive = memoized(async (suite: string): Promise<string> => {
+  const archive = join(toolsFolder, `${suite}-slim.tar`)
+  if (existsSync(archive)) return archive
+  const fresh = join(toolsFolder, `${suite}-${process.pid}`)
+  for (const [file, lines] of Object.entries(slimSettings)) {
+    mkdirSync(dirname(join(fresh, file)), { recursive: true })
+    writeFileSync(join(fresh, file), `${lines.join('\n')}\n`)
+  }
+  await run('debootstrap', ['--variant=minbase', suite, fresh], { maxBuffer: 1 << 26 })
+  await run('tar', ['-C', fresh, '-cf', `${archive}.part`, '.'])
+  renameSync(`${archive}.part`, archive)
+  rmSync(fresh, { recursive: true })
+  return archive
+})
 
 /** A root directory in which the steps of a Dockerfile run as in a container: own processes, own mounts, no more than that. */
 export class CleanRoot {
@@ -21,17 +50,9 @@ export class CleanRoot {
     this.folder = folder
   }
 
-  /** Debian 12 with its essential packages, which is what the slim image holds. The first time takes a minute. */
+  /** What debian:12-slim holds. */
   static async create(folder: string): Promise<CleanRoot> {
-    const archive = join(toolsFolder, 'debian-12-minbase.tar')
-    if (!existsSync(archive)) {
-      const fresh = `${folder}.fresh`
-      mkdirSync(toolsFolder, { recursive: true })
-      await run('debootstrap', ['--variant=minbase', 'bookworm', fresh], { maxBuffer: 1 << 26 })
-      await run('tar', ['-C', fresh, '-cf', `${archive}.part`, '.'])
-      renameSync(`${archive}.part`, archive)
-      rmSync(fresh, { recursive: true })
-    }
+    const archive = await slimArchive('bookworm')
     mkdirSync(folder, { recursive: true })
     await run('tar', ['-C', folder, '-xf', archive])
     cpSync('/etc/resolv.conf', join(folder, 'etc/resolv.conf'), { dereference: true })
@@ -39,8 +60,13 @@ export class CleanRoot {
     return new CleanRoot(folder)
   }
 
-  /** Carries out the instructions of a stage. */
-  async build(stage: Stage, context: string, ignore: string, others: ReadonlyMap<string, CleanRoot>): Promise<void> {
+  /** Carries out the instructions of a stage; waits for another where it copies from that. */
+  async build(
+    stage: Stage,
+    context: string,
+    ignore: string,
+    others: ReadonlyMap<string, Promise<CleanRoot>>,
+  ): Promise<void> {
     const sent = contextFilter(ignore)
     for (const { name, text } of stage.instructions) {
       if (name === 'RUN') await this.#step(text)
@@ -50,7 +76,7 @@ export class CleanRoot {
         const { from, sources, target } = parseCopy(text)
         for (const source of sources)
           if (from === null) this.#copyContext(context, source, target, sent)
-          else this.#copy(others.get(from)!.#inside(source), target, () => true)
+          else this.#copy((await others.get(from)!).#inside(source), target, () => true)
       }
     }
   }

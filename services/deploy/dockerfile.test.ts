@@ -21,7 +21,15 @@ test('stages, continuation lines, comments between them', () => {
 
 test('the context holds what the image needs and no tests, no secrets, no builds', () => {
   const sent = contextFilter(readFileSync(new URL('../../.dockerignore', import.meta.url), 'utf8'))
-  for (const path of ['package.json', 'services/cli/main.ts', 'native/src/slice.hh', 'schemas/index.ts', 'LICENSE'])
+  for (const path of [
+    'package.json',
+    'services/cli/main.ts',
+    'native/src/slice.hh',
+    'schemas/index.ts',
+    'LICENSE',
+    'services/deploy/healthcheck.mjs',
+    'services/lab/score.ts',
+  ])
     assert.ok(sent(path), path)
   for (const path of [
     '.git/config',
@@ -31,6 +39,8 @@ test('the context holds what the image needs and no tests, no secrets, no builds
     'services/cli/label.test.ts',
     'native/build/Release/x.node',
     'services/deploy/secrets/ca.key',
+    'services/deploy/docs/main.ts',
+    'services/lab/day/main.ts',
   ])
     assert.ok(!sent(path), path)
 })

@@ -22,23 +22,43 @@ test('the image: the very steps of the Dockerfile in a clean Debian, then the se
     ['debian:12-slim', 'debian:12-slim'],
   )
   const ignore = readFileSync(join(repository, '.dockerignore'), 'utf8')
-  const roots = new Map<string, CleanRoot>()
+  // At the same time, as BuildKit builds them.
+  const roots = new Map<string, Promise<CleanRoot>>()
   for (const stage of stages) {
-    const started = performance.now()
     const name = stage.name ?? 'image'
-    const root = await CleanRoot.create(join(folder, name))
-    await root.build(stage, repository, ignore, roots)
-    roots.set(name, root)
-    t.diagnostic(`stage ${name}: ${Math.round((performance.now() - started) / 1000)} s`)
+    const built = async () => {
+      const started = performance.now()
+      const root = await CleanRoot.create(join(folder, name))
+      await root.build(stage, repository, ignore, roots)
+      t.diagnostic(`stage ${name}: ${Math.round((performance.now() - started) / 1000)} s`)
+      return root
+    }
+    roots.set(name, built())
   }
-  rmSync(roots.get('build')!.folder, { recursive: true })
-  const image = roots.get('image')!
+  await Promise.all(roots.values())
+  rmSync((await roots.get('build')!).folder, { recursive: true })
+  const image = await roots.get('image')!
 
   await t.test('runs as a user without rights, on a read-only file system', async () => {
     const { stdout, status } = await image.command(['proclabel', '--version'])
     assert.deepEqual([stdout.trim(), status], ['0.1.0', 0])
-    for (const command of ['agent', 'capture', 'matcher', 'resolver', 'export', 'topics', 'tail', 'doctor', 'replay'])
-      assert.equal((await image.command(['proclabel', command, '--help'])).status, 0, command)
+    const commands = [
+      'agent',
+      'capture',
+      'matcher',
+      'resolver',
+      'export',
+      'topics',
+      'tail',
+      'doctor',
+      'replay',
+      'score',
+    ]
+    const helped = await Promise.all(commands.map(command => image.command(['proclabel', command, '--help'])))
+    assert.deepEqual(
+      helped.map(({ status, stderr }, i) => [commands[i], status, stderr]),
+      commands.map(command => [command, 0, '']),
+    )
     assert.equal((await image.command(['touch', '/opt/proclabel/x'])).status, 1)
     assert.equal((await image.command(['touch', '/var/lib/proclabel/x'])).status, 0)
   })
