@@ -10,6 +10,7 @@ import { readToEnd } from '../export/read-sessions.ts'
 import { Scorer, tally } from '../lab/score.ts'
 import { scoreHead, scoreRow, scoreRowsBy } from '../lab/score-text.ts'
 import { TruthTable, toTruthLine } from '../lab/truth-line.ts'
+import { print } from './print.ts'
 import { readJsonLines, readSessions } from './read-json-lines.ts'
 import { ReportDetails } from './report-details.ts'
 import { PackedSessions } from './report-page/packed-sessions.ts'
@@ -46,7 +47,7 @@ export const reportCommand = (): Command =>
         const sessions: Latest['sessions'] = new Map()
         let bad = 0
         const onDamaged = () => void bad++
-        for await (const session of readToEnd({ ...parts, group: `report-${randomUUID()}`, onDamaged }))
+        for await (const session of readToEnd({ ...parts, group: `tail-report-${randomUUID()}`, onDamaged }))
           keepLatest(sessions, session)
         await report({ sessions, bad }, 'labeled-sessions', flags)
       })
@@ -82,7 +83,7 @@ async function report({ sessions, bad }: Latest, source: string, { html, truth }
   const accuracy = truth === undefined ? [] : await accuracyOf(truth, sessions.values())
   const sections = (shown: number) => [...summary.sections(shown), ...accuracy, ...details.sections()]
   const text = sections(processesShown).map(section => `${section.title}\n${sectionText(section)}`)
-  process.stdout.write(`${[summary.headline().join('\n'), ...text].join('\n\n')}\n`)
+  await print(`${[summary.headline().join('\n'), ...text].join('\n\n')}\n`)
   if (html !== undefined) {
     const packed = new PackedSessions()
     for (const session of sessions.values()) packed.add(session)

@@ -105,6 +105,15 @@ test('an exporter that is killed and started again writes every session once', a
   assert.equal(sessions().length, count)
 })
 
+test('report and who read what is there, to its end', async () => {
+  const run = (...args: string[]) => promisify(execFile)(process.execPath, [command, ...args], { maxBuffer: 1 << 26 })
+  const { stdout } = await run('report', ...where)
+  assert.match(stdout, new RegExp(`^Sessions {2}${count.toLocaleString('en-US')} `))
+  assert.match(stdout, /^h4 +600 +600 +100.00 %/m)
+  const owners = await run('who', ...where, 'tcp', '10.0.0.1:40000', '192.0.2.1:443', '2023-11-14T22:13:20Z')
+  assert.equal(owners.stdout.match(/^curl \(pid 7\) on h\d, by stage A: one owner$/gm)?.length, count)
+})
+
 test('tail begins with what is published next', async () => {
   const child = spawn(process.execPath, [command, 'tail', ...where], { stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')

@@ -5,6 +5,7 @@ import ipaddr from 'ipaddr.js'
 import type { LabeledSession } from '#schemas'
 import { exitCodes } from '#shared/exit-codes.ts'
 import { readToEnd } from '../export/read-sessions.ts'
+import { print } from './print.ts'
 import { readSessions } from './read-json-lines.ts'
 import { clientOptions, needsBrokers, runService, type ServiceFlags, withoutBrokers } from './run-service.ts'
 import { timeOf } from './time-of.ts'
@@ -34,12 +35,12 @@ export const whoCommand = (): Command =>
         const found = new Answers({ proto, local, remote, timeUs })
         if (file === undefined)
           return runService('who', needsBrokers(flags), async parts => {
-            const reading = { ...parts, group: `who-${randomUUID()}`, onDamaged: () => {} }
+            const reading = { ...parts, group: `tail-who-${randomUUID()}`, onDamaged: () => {} }
             for await (const session of readToEnd(reading)) found.add(session)
-            found.tell()
+            await found.tell()
           })
         for await (const session of readSessions(file)) if (session !== null) found.add(session)
-        found.tell()
+        await found.tell()
       },
     )
 
@@ -69,13 +70,12 @@ export class Answers {
   }
 
   /** On standard output; exit status 4 when nothing is known of that moment. */
-  tell(): void {
+  async tell(): Promise<void> {
     const { covering } = this
-    for (const session of covering) process.stdout.write(`${answerText(session)}\n`)
-    if (covering.length > 0) return
+    if (covering.length > 0) return print(covering.map(session => `${answerText(session)}\n`).join(''))
     const others = [...this.#sessions.values()].map(({ first_us, last_us }) => `${iso(first_us)} to ${iso(last_us)}`)
     const known = others.length === 0 ? 'none at any time' : others.join(', ')
-    process.stdout.write(`no session of this 5-tuple at ${iso(this.#question.timeUs)}; there is ${known}\n`)
+    await print(`no session of this 5-tuple at ${iso(this.#question.timeUs)}; there is ${known}\n`)
     process.exitCode = exitCodes.unfitInputs
   }
 }

@@ -43,6 +43,8 @@ export class Dataset {
   readonly #files: Map<string, FileEntry>
   readonly #pending = new Map<string, Pending>()
   #count = 0
+  /** Whether files or what waits for them changed since the manifest was written. */
+  #changed: boolean
 
   /** Throws InputError when the folder holds a dataset that was made otherwise. */
   constructor(options: DatasetOptions) {
@@ -50,6 +52,7 @@ export class Dataset {
     const { extension: format, columns } = options.format
     this.#settings = { format, columns, selection: options.selection, privacy: options.privacy }
     const manifest = readManifest(options.folder, this.#settings)
+    this.#changed = manifest === null
     this.#created = manifest?.created ?? new Date().toISOString()
     this.#files = new Map(manifest?.files.map(entry => [entry.file, entry]))
   }
@@ -70,12 +73,15 @@ export class Dataset {
     }
   }
 
-  /** Writes all that was added, and the manifest. */
-  async flush(notes?: Record<string, unknown>): Promise<void> {
+  /** Writes all that was added, and the manifest; answers whether there was anything to write. */
+  async flush(notes?: Record<string, unknown>): Promise<boolean> {
+    if (!this.#changed) return false
     for (const [file, pending] of this.#pending) await this.#write(file, pending)
     const { folder, tool } = this.#options
     const files = [...this.#files.values()]
     writeManifest(folder, { settings: this.#settings, tool, created: this.#created, files, notes })
+    this.#changed = false
+    return true
   }
 
   /** Whether it is one more than before. */
@@ -94,6 +100,7 @@ export class Dataset {
     const known = pending.sessions.get(session.session_id)
     if (known !== undefined && known.revision > session.revision) return false
     pending.sessions.set(session.session_id, session)
+    this.#changed = true
     if (known === undefined) this.#count++
     return known === undefined
   }

@@ -62,7 +62,7 @@ export async function runExportService(options: ExportServiceOptions): Promise<{
   try {
     const dataset = new Dataset(options.dataset)
     const merge = async () => {
-      await dataset.flush()
+      if (!(await dataset.flush())) return
       await journal.clear()
       log.info({ sessions: dataset.sessions }, 'dataset is up to date')
     }

@@ -9,7 +9,7 @@ const keepAliveMs = 3_600_000
 /**
  * Runs a service until it ends by itself, fails, or is told to stop; then ends the process. SIGTERM and SIGINT abort the
  * signal that `run` gets: it stops taking work, finishes what it has and returns, within `drainMs`. A second signal ends
- * the process at once. Whatever goes wrong is one log line and the exit status of its kind.
+ * the process at once. Whatever goes wrong is one log line and the exit status of its kind; else it is what `run` set, or 0.
  */
 export async function runUntilStopped(
   run: (signal: AbortSignal) => Promise<void>,
@@ -45,5 +45,5 @@ export async function runUntilStopped(
     fail(error, 'failed')
   }
   log.info('stopped')
-  process.exit(exitCodes.done)
+  process.exit(process.exitCode ?? exitCodes.done)
 }
