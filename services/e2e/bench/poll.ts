@@ -1,26 +1,32 @@
 /**
- * CPU of a poll of 500 sockets, with the JavaScript that makes records of it: on this machine's TCP hash, and in a fresh
- * network namespace with an ordinary one (`net.ipv4.tcp_child_ehash_entries=4096`). Needs root.
+ * CPU of a poll, with the JavaScript that makes records of it, beside `ss -tunap` and a reading of /proc; and of a whole agent,
+ * by polls alone and with kernel events, at rest and under 2,000 connections a second, with its memory. On this machine's TCP
+ * hash, and in a fresh network namespace with an ordinary one (`net.ipv4.tcp_child_ehash_entries=4096`). Needs root.
  *
- * `node services/e2e/bench/poll.ts [--sockets 500] [--runs 7]`
+ * `node services/e2e/bench/poll.ts [--sockets 50,500,5000] [--runs 5]`
  */
-import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import os from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { runAgent } from '../../agent/agent.ts'
+import type { EventSource } from '../../agent/event-source.ts'
 import { openLinuxSource } from '../../agent/linux.ts'
+import { openLinuxEvents } from '../../agent/linux-events.ts'
 import { SnapshotBuilder } from '../../agent/snapshots.ts'
 
 const { values } = parseArgs({
   options: {
-    sockets: { type: 'string', default: '500' },
-    runs: { type: 'string', default: '7' },
+    sockets: { type: 'string', default: '50,500,5000' },
+    runs: { type: 'string', default: '5' },
     inside: { type: 'boolean', default: false },
   },
 })
-const sockets = Number(values.sockets)
+const counts = values.sockets.split(',').map(Number)
 const runs = Number(values.runs)
 const CHILD_HASH = '/proc/sys/net/ipv4/tcp_child_ehash_entries'
 
@@ -76,18 +82,20 @@ function measureBackToBack(): number[] {
   return figures
 }
 
-/** The agent as it runs, a poll every 50 ms: with its timers, and with caches that others have used meanwhile. */
-async function measureAgent(): Promise<number[]> {
+/** What a second of the agent costs, microseconds of CPU, as `--period 50 --calm-period 500` run it. */
+async function measureAgent(events: EventSource | null): Promise<number[]> {
   const figures: number[] = []
-  let last: { cpu: number; polls: number } | null = null
+  let last: { cpu: number; ms: number } | null = null
   const stop = new AbortController()
   await runAgent({
     source: openLinuxSource(),
+    events,
+    calmPollPeriodMs: 500,
     publish: () => {},
     signal: stop.signal,
-    onProgress: ({ polls }) => {
-      const now = { cpu: cpuUs(), polls }
-      if (last !== null) figures.push((now.cpu - last.cpu) / (now.polls - last.polls))
+    onProgress: () => {
+      const now = { cpu: cpuUs(), ms: performance.now() }
+      if (last !== null) figures.push(((now.cpu - last.cpu) * 1000) / (now.ms - last.ms))
       last = now
       if (figures.length === runs) stop.abort()
     },
@@ -95,29 +103,134 @@ async function measureAgent(): Promise<number[]> {
   return figures
 }
 
-/** What the timer alone costs, waking an idle processor: a part of the figure above that is no poll. */
-async function measureEmptyTimer(): Promise<number[]> {
-  const figures: number[] = []
-  for (let run = 0; run < runs; run++) {
-    const before = cpuUs()
-    for (let i = 0; i < 20; i++) await new Promise(resolve => setTimeout(resolve, 50))
-    figures.push((cpuUs() - before) / 20)
+/** CPU of children that have ended, microseconds, in hundredths of a second (proc_pid_stat(5), fields 16 and 17). */
+function childrenUs(): number {
+  const fields = readFileSync('/proc/self/stat', 'utf8').split(') ')[1]!.split(' ')
+  return (Number(fields[13]) + Number(fields[14])) * 10_000
+}
+
+function measureSs(): number[] {
+  return Array.from({ length: runs }, () => {
+    const before = childrenUs()
+    for (let i = 0; i < 10; i++) spawnSync('ss', ['-tunap'], { stdio: 'ignore' })
+    return (childrenUs() - before) / 10
+  })
+}
+
+/** The tables of /proc/net and every descriptor, as a program without netlink finds owners. */
+function readProc(): number {
+  const owners = new Map<string, string>()
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid)) continue
+    try {
+      for (const fd of readdirSync(`/proc/${pid}/fd`)) {
+        const target = readlinkSync(`/proc/${pid}/fd/${fd}`)
+        if (target.startsWith('socket:[')) owners.set(target.slice(8, -1), pid)
+      }
+    } catch {
+      // Ended meanwhile.
+    }
   }
-  return figures
+  let found = 0
+  for (const table of ['tcp', 'tcp6', 'udp', 'udp6']) {
+    for (const line of readFileSync(`/proc/net/${table}`, 'utf8').split('\n').slice(1)) {
+      if (owners.has(line.trim().split(/\s+/)[9] ?? '')) found++
+    }
+  }
+  return found
+}
+
+function measureProc(): number[] {
+  return Array.from({ length: runs }, () => {
+    const before = cpuUs()
+    for (let i = 0; i < 5; i++) readProc()
+    return (cpuUs() - before) / 5
+  })
+}
+
+/** Connects 2,000 times a second to itself; says how often it did, once its input ends. */
+const load = `
+import socket, sys, threading, time
+server = socket.create_server(("127.0.0.1", 0), backlog=1024)
+def serve():
+    while True: server.accept()[0].close()
+threading.Thread(target=serve, daemon=True).start()
+print("ready", flush=True)
+done = []
+threading.Thread(target=lambda: done.append(sys.stdin.read()), daemon=True).start()
+begun = time.monotonic()
+count = 0
+while not done:
+    socket.create_connection(server.getsockname()).close()
+    count += 1
+    time.sleep(max(0, begun + count / 2000 - time.monotonic()))
+print(round(count / (time.monotonic() - begun)), flush=True)
+`
+
+/** The agent under load: connections a second, and what a second of it costs. */
+async function measureUnderLoad(): Promise<{ rate: number; figures: number[]; events: number; lost: number }> {
+  const child = spawn('python3', ['-c', load], { stdio: ['pipe', 'pipe', 'inherit'] })
+  await once(child.stdout, 'data')
+  const { source } = openLinuxEvents()
+  let events = 0
+  let lost = 0
+  const counted: EventSource = {
+    ...source!,
+    read: () => {
+      const reading = source!.read()
+      events += reading.events.length
+      lost += reading.lost
+      return reading
+    },
+  }
+  const begunMs = performance.now()
+  const figures = await measureAgent(counted)
+  const seconds = (performance.now() - begunMs) / 1000
+  child.stdin.end()
+  const [rate] = (await once(child.stdout, 'data')) as [Buffer]
+  return { rate: Number(rate), figures, events: events / seconds, lost }
+}
+
+/** Resident memory of a process, MiB (proc_pid_status(5)). */
+const residentMiB = (pid: number): number =>
+  Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024)
+
+async function measureMemory(): Promise<{ agent: number; node: number }> {
+  const idle = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60_000)'])
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'proclabel-bench-'))
+  const script = fileURLToPath(new URL('../../cli/main.ts', import.meta.url))
+  const agent = spawn(process.execPath, [script, 'record', '--out', folder], { stdio: 'ignore' })
+  await new Promise(resolve => setTimeout(resolve, 8_000))
+  const memory = { agent: residentMiB(agent.pid!), node: residentMiB(idle.pid!) }
+  for (const child of [idle, agent]) {
+    child.kill()
+    await once(child, 'exit')
+  }
+  rmSync(folder, { recursive: true })
+  return memory
 }
 
 async function measureHere(): Promise<void> {
-  const close = await openConnections(sockets)
-  console.log(`  back to back:    ${describe(measureBackToBack())}`)
-  console.log(`  agent, 50 ms:    ${describe(await measureAgent())}`)
-  console.log(`  its timer alone: ${describe(await measureEmptyTimer())}`)
-  close()
+  for (const count of counts) {
+    const close = await openConnections(count)
+    console.log(`  a poll:                 ${describe(measureBackToBack())}`)
+    console.log(`  ss -tunap:              ${describe(measureSs())}`)
+    console.log(`  /proc in JavaScript:    ${describe(measureProc())}`)
+    console.log(`  a second of the agent:  ${describe(await measureAgent(null))}`)
+    console.log(`  with kernel events:     ${describe(await measureAgent(openLinuxEvents().source))}`)
+    close()
+  }
+  const { rate, figures, events, lost } = await measureUnderLoad()
+  console.log(`  a second under load:    ${describe(figures)}`)
+  console.log(`  ${rate} connections/s, ${Math.round(events)} events/s, ${lost} lost`)
+  const { agent, node } = await measureMemory()
+  console.log(`  resident: record ${agent} MiB, a Node that does nothing ${node} MiB`)
 }
 
 /** In a network namespace of its own, so that only our sockets are in the table. 0 buckets: the machine's hash is shared. */
 function measureInNamespace(buckets: number): void {
   const before = readFileSync(CHILD_HASH, 'utf8')
-  const again = [process.execPath, import.meta.filename, '--inside', `--sockets=${sockets}`, `--runs=${runs}`]
+  const again = [process.execPath, import.meta.filename, '--inside', `--sockets=${values.sockets}`, `--runs=${runs}`]
   writeFileSync(CHILD_HASH, String(buckets))
   try {
     const up = 'ip link set lo up && exec "$@"'
@@ -134,7 +247,7 @@ if (values.inside) {
   const cpu = os.cpus()
   const commit = spawnSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).stdout.trim()
   const processes = readdirSync('/proc').filter(name => /^\d+$/.test(name)).length
-  console.log(`CPU of a poll of ${sockets} TCP sockets; ${cpu.length} x ${cpu[0]?.model}, Linux ${os.release()}`)
+  console.log(`CPU of polls and agents; ${cpu.length} x ${cpu[0]?.model}, Linux ${os.release()}`)
   console.log(`Node ${process.version}, commit ${commit}, ${processes} processes, ${new Date().toISOString()}`)
   console.log(
     `this machine's TCP hash, ${readFileSync('/proc/sys/net/ipv4/tcp_ehash_entries', 'utf8').trim()} buckets:`,
