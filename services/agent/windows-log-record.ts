@@ -32,7 +32,8 @@ export interface WindowsRecord {
    * that receives a record may write that moment in both. Null where it tells nothing.
    */
   zoneShiftUs: number | null
-  kind: 'network' | 'start' | 'exit' | 'other'
+  /** bind: a port was given to a process, by itself no connection. */
+  kind: 'network' | 'bind' | 'start' | 'exit' | 'other'
   process: LoggedProcess
   network: LoggedConnection | null
 }
@@ -45,8 +46,9 @@ export interface LoggedConnection {
   sourceIsLocal: boolean
   sourceIp: string
   sourcePort: number
-  destIp: string
-  destPort: number
+  /** Null for a port that was bound or is listened on; so is destPort. */
+  destIp: string | null
+  destPort: number | null
 }
 
 /** Why a record that should have been evidence is none. */
@@ -182,6 +184,22 @@ function connection(fields: Fields, family: WindowsEvidence): LoggedConnection |
   }
 }
 
+/** A port that a process listens on (5154) or has bound (5158). Null where it tells nothing: TCP binds before it connects, too. */
+function bound(fields: Fields): LoggedConnection | null {
+  const proto = PROTOCOLS[text(fields, 'protocol')?.toLowerCase() ?? '']
+  const isListening = text(fields, 'eventid') === '5154'
+  if (proto === undefined || isListening !== (proto === 'tcp')) return null
+  return {
+    proto,
+    outbound: false,
+    sourceIsLocal: true,
+    sourceIp: address(text(fields, 'sourceaddress')),
+    sourcePort: port(text(fields, 'sourceport')),
+    destIp: null,
+    destPort: null,
+  }
+}
+
 function familyOf(fields: Fields): WindowsEvidence | null {
   const origin =
     `${text(fields, 'channel', 'logname')} ${text(fields, 'sourcename', 'providername', 'provider')}`.toLowerCase()
@@ -191,7 +209,7 @@ function familyOf(fields: Fields): WindowsEvidence | null {
 
 const KINDS: Record<WindowsEvidence, Record<string, WindowsRecord['kind']>> = {
   sysmon: { 1: 'start', 3: 'network', 5: 'exit' },
-  security: { 4688: 'start', 4689: 'exit', 5156: 'network' },
+  security: { 4688: 'start', 4689: 'exit', 5154: 'bind', 5156: 'network', 5158: 'bind' },
 }
 
 const MAX_PID = 0x7fffffff
@@ -279,6 +297,6 @@ export function readWindowsRecord(line: string): WindowsRecord | null {
     zoneShiftUs: zoneShift(fields, utc, wall),
     kind,
     process,
-    network: kind === 'network' ? connection(fields, family) : null,
+    network: kind === 'network' ? connection(fields, family) : kind === 'bind' ? bound(fields) : null,
   }
 }

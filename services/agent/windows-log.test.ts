@@ -62,6 +62,27 @@ const sysmon3 = {
 
 const inbound = { Direction: '%%14592', SourceAddress: '10.0.0.9', SourcePort: '5000', DestAddress: '172.18.39.5' }
 
+test('a port that is listened on (5154) or bound (5158) is told without a remote end; binds of TCP tell nothing', async () => {
+  const { Direction: _, DestAddress: __, DestPort: ___, ...ends } = nxlog5156
+  const log = await importRecords([
+    { ...ends, EventID: 5158, SourceAddress: '0.0.0.0', SourcePort: '135' },
+    { ...ends, EventID: 5154, SourceAddress: '0.0.0.0', SourcePort: '135' },
+    { ...ends, EventID: 5158, SourceAddress: '::', SourcePort: '53', Protocol: '17' },
+  ])
+  assert.deepEqual(
+    allEvents(log).map(({ kind, proto, local_ip, local_port, remote_ip, remote_port, pid, resolution_us }) => [
+      ...[kind, proto, local_ip, local_port],
+      ...[remote_ip, remote_port, pid, resolution_us],
+    ]),
+    [
+      ['listen', 'tcp', '0.0.0.0', 135, null, null, 3260, 1_000_000],
+      ['receive', 'udp', '::', 53, null, null, 3260, 1_000_000],
+    ],
+  )
+  assert.deepEqual(log.connections, { sysmon: 0, security: 0 })
+  assert.deepEqual(log.hosts[0]?.addresses, [])
+})
+
 test('a Security record becomes a connection in UTC, to the second', async () => {
   const log = await importRecords([nxlog5156])
   assert.deepEqual(allEvents(log), [

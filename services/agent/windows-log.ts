@@ -57,7 +57,7 @@ function skip(skipped: WindowsLog['skipped'], reason: WindowsSkipReason) {
 
 /**
  * Turns the records of Windows event logs, as a collector wrote them one JSON object a line, into socket events:
- * Sysmon 3 or Security 5156 for connections, with the process starts and exits of the same log (Sysmon 1 and 5,
+ * Sysmon 3 or Security 5156 for connections, Security 5154 and 5158 for ports that are listened on or bound, with the process starts and exits of the same log (Sysmon 1 and 5,
  * Security 4688 and 4689). Owners come from one of the two logs alone, so that the other can judge them.
  */
 export async function importWindowsLog(
@@ -87,7 +87,8 @@ export async function importWindowsLog(
       skip(skipped, error.reason === 'not-json' && !ended ? 'cut-line' : error.reason)
     }
   }
-  const count = (family: WindowsEvidence) => records.filter(r => r.family === family && r.network !== null).length
+  const count = (family: WindowsEvidence) =>
+    records.filter(r => r.family === family && r.kind === 'network' && r.network !== null).length
   const connections = { sysmon: count('sysmon'), security: count('security') }
   const evidence = wanted ?? (connections.sysmon > connections.security ? 'sysmon' : 'security')
   // The same log imported twice is the same run, whose messages a reader skips.
@@ -131,7 +132,7 @@ function createZones() {
 function learnAddresses(records: readonly WindowsRecord[]): Set<string> {
   const addresses = new Set<string>()
   for (const { network } of records) {
-    if (network === null) continue
+    if (network === null || network.destIp === null) continue
     const ip = network.outbound ? network.sourceIp : network.proto === 'tcp' ? network.destIp : null
     if (ip !== null && !/^(0\.0\.0\.0|::|127\..*|::1)$/.test(ip)) addresses.add(ip)
   }
@@ -203,7 +204,7 @@ function eventTime({ utc, wall }: WindowsRecord, shiftUs: number): LoggedTime {
 /** The events of one host in order of time, each with its process for the dictionary. */
 function createEvents(records: readonly WindowsRecord[], addresses: Set<string>, shiftUs: number, find: FindOwner) {
   return records
-    .filter(({ kind, network }) => kind !== 'network' || network !== null)
+    .filter(({ kind, network }) => network !== null || (kind !== 'network' && kind !== 'bind'))
     .map(record => ({ record, time: eventTime(record, shiftUs) }))
     .sort((a, b) => a.time.us - b.time.us)
     .map(({ record, time }) => {
@@ -231,7 +232,8 @@ function createEvents(records: readonly WindowsRecord[], addresses: Set<string>,
     })
 }
 
-function networkKind({ proto, outbound }: LoggedConnection): SocketEvent['kind'] {
+function networkKind({ proto, outbound, destIp }: LoggedConnection): SocketEvent['kind'] {
+  if (proto === 'tcp' && destIp === null) return 'listen'
   if (proto === 'tcp') return outbound ? 'connect' : 'accept'
   return outbound ? 'send' : 'receive'
 }
@@ -240,6 +242,9 @@ function networkKind({ proto, outbound }: LoggedConnection): SocketEvent['kind']
 function ends(network: LoggedConnection | null, addresses: Set<string>) {
   if (network === null) return { proto: null, local_ip: null, local_port: null, remote_ip: null, remote_port: null }
   const { proto, sourceIp, sourcePort, destIp, destPort } = network
+  if (destIp === null) {
+    return { proto, local_ip: sourceIp, local_port: sourcePort, remote_ip: null, remote_port: null }
+  }
   const sourceIsOurs = addresses.has(sourceIp)
   const sourceIsLocal = sourceIsOurs === addresses.has(destIp) ? network.sourceIsLocal : sourceIsOurs
   return sourceIsLocal
