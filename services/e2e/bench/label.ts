@@ -46,6 +46,7 @@ try {
     const tcpdump = run(`tcpdump -r ${capture} -w /dev/null`)
     const base = median(tcpdump.map(({ wallS }) => wallS))
     row('`tcpdump -r FILE -w /dev/null`', tcpdump, base)
+    row('`capinfos FILE`', run(`capinfos ${capture}`), base)
     row('`label FILE`', run(`${label} ${capture} --quiet --out ${folder}/out.jsonl`), base)
     row(
       '`label FILE --sockets` (7 hosts)',
