@@ -38,6 +38,13 @@ export const goodMirror: MirrorConditions = Object.freeze({ lostShare: 0, lateUs
 /** The source's day: 7 hosts, 24 hours, 127,245 sessions. */
 export const sourceDay = Object.freeze({ hosts: 7, sessions: 127_245, hours: 24, seed: 1 })
 
+/** Clocks that are kept well; every agent is started anew once. */
+export function usualAgent(host: number, { fromUs, toUs }: Span): AgentConditions {
+  const downUs = fromUs + (toUs - fromUs) * (0.2 + host * 0.08)
+  const down = { fromUs: downUs, toUs: downUs + 15 * stepUs }
+  return { events: true, lostShare: 0, downs: [down], offsetUs: (host - 3) * 20_000, driftPpm: 1 }
+}
+
 /** A simulated day of several hosts, the same for the same seed, with its truth. */
 export class Day {
   readonly #shape: DayShape

@@ -15,7 +15,7 @@ import { scoreInputs } from '../score-inputs.ts'
 import { scoreOnKafka } from '../score-on-kafka.ts'
 import { scoreText, wrongText } from '../score-text.ts'
 import type { AgentConditions } from './agent.ts'
-import { Day, goodMirror, type MirrorConditions, sourceDay } from './day.ts'
+import { Day, goodMirror, type MirrorConditions, sourceDay, usualAgent } from './day.ts'
 import type { Span } from './processes.ts'
 import { sourceTables } from './source-tables.ts'
 
@@ -24,13 +24,6 @@ interface Row {
   constants?: Partial<MatchConstants>
   agent?: (host: number, span: Span) => Partial<AgentConditions>
   mirror?: Partial<MirrorConditions>
-}
-
-/** Clocks that are kept well; every agent is started anew once. */
-function usual(host: number, { fromUs, toUs }: Span): AgentConditions {
-  const downUs = fromUs + (toUs - fromUs) * (0.2 + host * 0.08)
-  const down = { fromUs: downUs, toUs: downUs + 15_000_000 }
-  return { events: true, lostShare: 0, downs: [down], offsetUs: (host - 3) * 20_000, driftPpm: 1 }
 }
 
 const polling = () => ({ events: false })
@@ -73,7 +66,7 @@ for (const { title, constants, agent, mirror } of rows) {
   const day = new Day({
     ...{ hosts: sourceDay.hosts, sessions: Number(values.sessions), hours: Number(values.hours) },
     seed: Number(values.seed),
-    conditions: (host, span) => ({ ...usual(host, span), ...agent?.(host, span) }),
+    conditions: (host, span) => ({ ...usualAgent(host, span), ...agent?.(host, span) }),
     mirror: { ...goodMirror, ...mirror },
   })
   const score = values.kafka ? await onKafka(day, constants) : await scoreInputs(day, { ...given, ...constants })
