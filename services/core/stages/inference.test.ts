@@ -83,6 +83,21 @@ describe('the stages that infer', () => {
     assert.equal(host.judge(session('tcp 40000 > 1.1.1.1:53', 1_000)).label, null)
   })
 
+  test('C: at a remote end of two programs, who has just had several sessions there in a row', () => {
+    const host = new TestHost({ stages: ['C'] })
+    teach(host, 'curl', '1.1.1.1:443', 1)
+    teach(host, 'firefox', '1.1.1.1:443', 2, 1_000)
+    loseEvents(host, 2_000)
+    assert.equal(host.judge(session('tcp 40000 > 1.1.1.1:443', 2_000)).label, null, 'two in a row')
+    teach(host, 'firefox', '1.1.1.1:443', 1, 3_000)
+    loseEvents(host, 4_000)
+    const decision = host.judge(session('tcp 40000 > 1.1.1.1:443', 4_000))
+    assert.equal(words(decision), 'C firefox')
+    assert.equal(decision.evidence.support, 3)
+    loseEvents(host, 2 * minuteMs)
+    assert.equal(host.judge(session('tcp 40000 > 1.1.1.1:443', 2 * minuteMs)).label, null, 'two minutes later')
+  })
+
   test('C: as the source work did, the last program at a remote end of several', () => {
     const host = new TestHost({ stages: ['C'], remotePortShared: true })
     teach(host, 'curl', '1.1.1.1:443', 1)

@@ -190,6 +190,26 @@ export const cases: readonly Case[] = [
     ],
   },
   {
+    name: 'stage-c-burst',
+    shows:
+      'Stage C at a remote end that two programs use: in the midst of wget’s burst a session is wget’s, two minutes later nobody’s.',
+    packets: [
+      ...[1, 2, 3, 4].flatMap(i => connection(`10.0.0.1:4000${i} > 9.9.9.9:443`, 1000 * i + 250, { lastsMs: 700 })),
+      ...connection('10.0.0.1:41000 > 9.9.9.9:443', 6000),
+      ...connection('10.0.0.1:42000 > 9.9.9.9:443', 126_000),
+    ],
+    hosts: [
+      {
+        ...desk,
+        polls: [[0, 128_000]],
+        sockets: [1, 2, 3, 4].map(
+          i =>
+            `${1000 * i + 250}-${1000 * i + 950} tcp 10.0.0.1:4000${i} 9.9.9.9:443 established ${i === 1 ? 'curl:100' : 'wget:200'}`,
+        ),
+      },
+    ],
+  },
+  {
     name: 'stage-d-remote-ip',
     shows: 'Stage D: thirty sessions with a remote address were curl’s; so is one with another port of that address.',
     packets: [...thirty.packets, ...connection('10.0.0.1:41000 > 9.9.9.9:8443', 60_000)],
