@@ -64,6 +64,7 @@ test('a group without members, one that stands, one that falls behind', () => {
   const seen = { members: 2, lagBefore: 100, lagAfter: 90, moved: true }
   assert.equal(judgeGroup('matcher', seen).level, 'ok')
   assert.equal(judgeGroup('matcher', { ...seen, members: 0 }).level, 'failure')
+  assert.equal(judgeGroup('resolver', { ...seen, members: 0 }).level, 'warning')
   assert.equal(judgeGroup('matcher', { ...seen, moved: false }).level, 'failure')
   assert.equal(judgeGroup('matcher', { ...seen, lagBefore: 0, lagAfter: 0, moved: false }).level, 'ok')
   assert.equal(judgeGroup('matcher', { ...seen, lagBefore: 9000, lagAfter: 50_000 }).level, 'warning')

@@ -119,8 +119,12 @@ export interface GroupSeen {
 }
 
 export function judgeGroup(group: string, { members, lagBefore, lagAfter, moved }: GroupSeen): Finding {
-  if (members === 0)
-    return failure(group, 'nobody reads', `start \`proclabel ${group}\`; ${lagAfter} records wait for it`)
+  if (members === 0) {
+    const todo = `start \`proclabel ${group}\`; ${lagAfter} records wait for it`
+    return group === 'resolver'
+      ? warning(group, 'nobody reads: what only names over all hosts can tell stays unknown', todo)
+      : failure(group, 'nobody reads', todo)
+  }
   const says = `${members} running, ${lagAfter} records not committed`
   if (moved || lagBefore === 0) {
     const grows = lagAfter > 2 * lagBefore && lagAfter > 10_000
