@@ -26,6 +26,8 @@ export interface NativeAddon {
 
 /** One reader of the socket table; not to be shared between threads. */
 export interface NativeSocketSource {
+  /** What it cannot see for want of privileges, in a sentence for the user; null when it sees all, or cannot tell. */
+  restriction: () => string | null
   /** The difference to the poll before; the first one opens every socket. Throws as openSocketSource does. */
   poll: () => NativePoll
   /** Gives the handles back at once instead of when the garbage is collected; poll throws from then on. */
@@ -59,6 +61,8 @@ export interface NativeSockets {
   state: Uint8Array
   /** Bit 0: has a remote end; bit 1: v6_only. */
   flags: Uint8Array
+  /** When the socket was bound, microseconds since the epoch; 0 where the system does not tell. */
+  createdUs: Float64Array
   /** The owners of row i are places ownerEnd[i - 1] to ownerEnd[i] (0 before the first row) of `owner`. */
   ownerEnd: Uint32Array
   /** Places in `processes`. */

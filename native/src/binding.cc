@@ -54,6 +54,7 @@ Napi::Object to_sockets(Napi::Env env, const std::vector<const Socket*>& sockets
   auto protocol = Napi::Uint8Array::New(env, count);
   auto state = Napi::Uint8Array::New(env, count);
   auto flags = Napi::Uint8Array::New(env, count);
+  auto created_us = Napi::Float64Array::New(env, count);
   auto owner_end = Napi::Uint32Array::New(env, count);
   std::vector<uint32_t> owners;
   std::unordered_map<const Process*, uint32_t> places;
@@ -68,6 +69,7 @@ Napi::Object to_sockets(Napi::Env env, const std::vector<const Socket*>& sockets
     protocol[i] = static_cast<uint8_t>(socket.row.protocol);
     state[i] = static_cast<uint8_t>(socket.row.state);
     flags[i] = (socket.row.has_remote ? 1 : 0) | (socket.row.v6_only ? 2 : 0);
+    created_us[i] = static_cast<double>(socket.created_us);
     for (const auto& process : socket.owners) {
       const auto [place, is_new] = places.try_emplace(process.get(), places.size());
       if (is_new) processes.Set(place->second, to_process(env, *process));
@@ -85,6 +87,7 @@ Napi::Object to_sockets(Napi::Env env, const std::vector<const Socket*>& sockets
   object.Set("protocol", protocol);
   object.Set("state", state);
   object.Set("flags", flags);
+  object.Set("createdUs", created_us);
   object.Set("ownerEnd", owner_end);
   object.Set("owner", owner);
   object.Set("processes", processes);
@@ -102,7 +105,8 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
  public:
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeSocketSource",
-                       {InstanceMethod<&SocketSource::poll>("poll"), InstanceMethod<&SocketSource::close>("close")});
+                       {InstanceMethod<&SocketSource::restriction>("restriction"),
+                        InstanceMethod<&SocketSource::poll>("poll"), InstanceMethod<&SocketSource::close>("close")});
   }
 
   explicit SocketSource(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SocketSource>(info) {
@@ -114,11 +118,12 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
   }
 
  private:
+  Napi::Value restriction(const Napi::CallbackInfo& info) { return text_or_null(info.Env(), opened(info).restriction()); }
+
   Napi::Value poll(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
-    if (source_ == nullptr) throw Napi::Error::New(env, "the socket source is closed");
     try {
-      const Poll& poll = source_->poll();
+      const Poll& poll = opened(info).poll();
       Napi::Object object = Napi::Object::New(env);
       object.Set("timeUs", static_cast<double>(poll.time_us));
       object.Set("monotonicUs", static_cast<double>(poll.monotonic_us));
@@ -133,6 +138,11 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
   }
 
   void close(const Napi::CallbackInfo&) { source_.reset(); }
+
+  proclabel::SocketSource& opened(const Napi::CallbackInfo& info) {
+    if (source_ == nullptr) throw Napi::Error::New(info.Env(), "the socket source is closed");
+    return *source_;
+  }
 
   std::unique_ptr<proclabel::SocketSource> source_;
 };

@@ -70,6 +70,8 @@ struct Socket {
   /** Identity of the socket within the run. */
   uint64_t id = 0;
   SocketRow row;
+  /** When it was bound, microseconds since the epoch; 0 where the system does not tell. */
+  int64_t created_us = 0;
   /** Sorted by pid; empty while not known. */
   Owners owners;
 };
@@ -100,6 +102,9 @@ class SourceError : public std::runtime_error {
 class SocketSource {
  public:
   virtual ~SocketSource() = default;
+
+  /** What it cannot see for want of privileges, in a sentence for the user; empty when it sees all, or cannot tell. */
+  virtual std::string restriction() const { return {}; }
 
   /** Reads the table; the first poll opens every socket there is. The result is valid until the next call. Throws SourceError. */
   virtual const Poll& poll() = 0;

@@ -7,6 +7,9 @@ import { fileURLToPath } from 'node:url'
 
 export const native = fileURLToPath(new URL('..', import.meta.url))
 
+/** What of src/windows needs no Windows. */
+export const pureWindowsSources = ['src/windows/{etw_decoder,etw_name,etw_tracker,socket_book,table_rows}.cc']
+
 const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-D_GLIBCXX_ASSERTIONS']
 const flags = ['-std=c++20', '-g', '-Wall', '-Wextra', ...sanitizers, '-Isrc', '-Itest']
 

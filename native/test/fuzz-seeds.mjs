@@ -1,4 +1,4 @@
-/** Seeds for the fuzz targets: the first frames of the test captures, in the form that each target reads. */
+/** Seeds for the fuzz targets: the first frames of the test captures, or events of Windows, in the form that each target reads. */
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { openCapture } from '../../services/capture/files/open-capture.ts'
@@ -19,9 +19,32 @@ const forms = {
   ],
 }
 
+/** Events of sockets, and starts, ends and rundowns of processes in every version, with room for the longest layout. */
+function etwSeeds() {
+  const image = Buffer.from('\\Device\\HarddiskVolume3\\x.exe\0', 'utf16le')
+  const socketIds = [12, 13, 15, 16, 28, 29, 31, 32, 42, 43, 58, 59]
+  const sockets = socketIds.map(id => Buffer.concat([Buffer.from([0]), u16(id), Buffer.alloc(1 + 60, 1)]))
+  const processes = [1, 2, 15].flatMap(id =>
+    [0, 1, 2, 3].map(version =>
+      Buffer.concat([
+        Buffer.from([1]),
+        u16(id),
+        Buffer.from([version]),
+        Buffer.alloc([20, 24, 24, 60][version], 1),
+        image,
+      ]),
+    ),
+  )
+  return [...sockets, ...processes]
+}
+
 /** Writes a target's seeds into a new folder, which is the answer. There must be captures. */
 export async function writeSeeds(target, folder) {
   mkdirSync(folder)
+  if (target === 'etw_decoder') {
+    for (const [number, seed] of etwSeeds().entries()) writeFileSync(path.join(folder, String(number)), seed)
+    return folder
+  }
   const captures = path.join(capturesDir(), 'captures')
   let number = 0
   for (const name of readdirSync(captures).sort()) {

@@ -8,11 +8,14 @@ import { globSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
-import { compile, link, native } from './build.mjs'
+import { compile, link, native, pureWindowsSources } from './build.mjs'
 import { fuzz } from './fuzz.mjs'
 
 const system = process.platform === 'linux' ? ['src/linux/*.cc'] : []
-const sources = globSync(['test/*.cc', 'test/packet/*.cc', 'src/packet/*.cc', ...system], { cwd: native }).sort()
+const sources = globSync(
+  ['test/*.cc', 'test/{packet,windows}/*.cc', 'src/packet/*.cc', ...pureWindowsSources, ...system],
+  { cwd: native },
+).sort()
 
 /** How many tests passed and failed; a program that ends by itself counts as one that failed. */
 function test(program) {

@@ -9,47 +9,11 @@ import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Process, Socket } from '#schemas'
+import type { Socket } from '#schemas'
 import { openLinuxSource } from './linux.ts'
+import { Follower } from './source-follower.ts'
 
 const skip = process.platform === 'linux' ? false : 'reads the sockets of Linux'
-
-/** Follows a source as a reader of its deltas would. */
-class Follower {
-  readonly source = openLinuxSource()
-  readonly table = new Map<number, Socket>()
-  readonly processes = new Map<string, Process>()
-
-  poll(): this {
-    const reading = this.source.poll()
-    for (const id of reading.closed) assert.ok(this.table.delete(id), `socket ${id} was closed but never opened`)
-    for (const socket of reading.opened) this.table.set(socket.id, socket)
-    for (const found of reading.processes) this.processes.set(`${found.pid} ${found.start_us}`, found)
-    return this
-  }
-
-  find(wanted: Partial<Socket>): Socket[] {
-    const fields = Object.entries(wanted)
-    return [...this.table.values()].filter(socket =>
-      fields.every(([key, value]) => socket[key as keyof Socket] === value),
-    )
-  }
-
-  /** The socket that fits, which must be the only one. */
-  one(wanted: Partial<Socket>): Socket {
-    const found = this.find(wanted)
-    assert.equal(found.length, 1, `${JSON.stringify(wanted)} fits ${JSON.stringify(found)}`)
-    return found[0]!
-  }
-
-  ownersOf(socket: Socket): Process[] {
-    return socket.owners.map(({ pid, start_us }) => this.processes.get(`${pid} ${start_us}`)!)
-  }
-
-  pidsOf(wanted: Partial<Socket>): number[] {
-    return this.one(wanted).owners.map(owner => owner.pid)
-  }
-}
 
 const cleanUps: (() => void)[] = []
 after(() => {
@@ -57,7 +21,7 @@ after(() => {
 })
 
 function follow(): Follower {
-  const follower = new Follower()
+  const follower = new Follower(openLinuxSource())
   cleanUps.push(() => follower.source.close())
   return follower
 }

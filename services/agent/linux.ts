@@ -3,7 +3,7 @@ import { openNativeSource } from './native-source.ts'
 import type { SocketSource } from './socket-source.ts'
 
 /** The sockets of this process's network namespace, through NETLINK_SOCK_DIAG and /proc. Throws ProclabelError. */
-export const openLinuxSource = (): SocketSource => openNativeSource({ os: 'linux', restriction: findRestriction() })
+export const openLinuxSource = (): SocketSource => openNativeSource('linux', findRestriction())
 
 function findRestriction(): string | null {
   try {

@@ -26,10 +26,11 @@ const HAS_REMOTE = 1
 const V6_ONLY = 2
 
 /** The addon's source of the system this runs on, in our records. Throws ProclabelError. */
-export function openNativeSource(system: Pick<SocketSource, 'os' | 'restriction'>): SocketSource {
+export function openNativeSource(os: string, restriction?: string | null): SocketSource {
   const native = guard(() => loadNative().openSocketSource())
   return {
-    ...system,
+    os,
+    restriction: restriction ?? native.restriction(),
     poll: () => {
       const poll = guard(native.poll.bind(native))
       return {
@@ -77,7 +78,7 @@ function toSockets(columns: NativeSockets): Pick<SocketReading, 'opened' | 'proc
       state: STATES[columns.state[i]!]!,
       v6_only: (flags & V6_ONLY) !== 0,
       owners,
-      created_us: null,
+      created_us: columns.createdUs[i]! || null,
     })
   }
   return { opened, processes }

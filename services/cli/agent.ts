@@ -1,8 +1,8 @@
 import { hostname } from 'node:os'
 import { Command } from 'commander'
 import { HostKey, signedBus } from '#shared/bus/signed-records.ts'
-import { openLinuxSource } from '../agent/linux.ts'
 import { runAgentService } from '../agent/main.ts'
+import { openSocketSource } from '../agent/this-system.ts'
 import { type EventsFlags, eventsOption, openEvents } from './events-option.ts'
 import { type PrivacyFlags, privacyOf, privacyOptions } from './privacy-option.ts'
 import { mebibyte, type ProducerFlags, producerOptions, runService, withSpool } from './run-service.ts'
@@ -44,7 +44,7 @@ export const agentCommand = (): Command =>
       const { agent, outgoing } = await runAgentService({
         ...parts,
         bus: hostKey ? signedBus(parts.bus, hostKey) : parts.bus,
-        source: openLinuxSource(),
+        source: openSocketSource(),
         events: openEvents(flags),
         hostId: flags.host,
         pollPeriodMs: flags.period,

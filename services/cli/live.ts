@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import process from 'node:process'
 import { Command } from 'commander'
 import type { LabeledSession } from '#schemas'
-import { openLinuxSource } from '../agent/linux.ts'
+import { openSocketSource } from '../agent/this-system.ts'
 import { openInterface } from '../capture/open-interface.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
 import { runLive } from '../embedded/live.ts'
@@ -44,7 +44,7 @@ export const liveCommand = (): Command =>
     const constants = await matchConstants(flags)
     const packets = openInterface(flags.interface, flags.filter)
     const writer = flags.out ? new JsonLinesWriter(flags.out) : null
-    const source = openLinuxSource()
+    const source = openSocketSource()
     const say = (line: string) => process.stderr.write(`${line}\n`)
     const { source: events, refusals } = openEvents(flags)
     if (source.restriction) say(source.restriction)

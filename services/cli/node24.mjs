@@ -9,8 +9,9 @@ import { fileURLToPath } from 'node:url'
 export const root = fileURLToPath(new URL('../../', import.meta.url))
 export const nodeMajor = Number.parseInt(process.versions.node, 10)
 
-/** The npm package that holds bin/node and the headers in include/node; null before `npm ci`. */
+/** The npm package that holds bin/node and the headers in include/node; null before `npm ci`, and where Linux is not. */
 export function node24Package() {
+  if (process.platform !== 'linux') return null
   const folder = `${root}node_modules/node-linux-${process.arch}`
   return existsSync(`${folder}/bin/node`) ? folder : null
 }

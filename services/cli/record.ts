@@ -1,7 +1,7 @@
 import process from 'node:process'
 import { Command, Option } from 'commander'
-import { openLinuxSource } from '../agent/linux.ts'
 import { type LogFormat, record } from '../agent/record.ts'
+import { openSocketSource } from '../agent/this-system.ts'
 import { type EventsFlags, eventsOption, openEvents } from './events-option.ts'
 import { type PrivacyFlags, privacyOf, privacyOptions } from './privacy-option.ts'
 import { stopSignal } from './stop-signal.ts'
@@ -32,7 +32,7 @@ export const recordCommand = (): Command =>
   ).action(async (flags: RecordFlags) => {
     const { out, format, host, period, duration } = flags
     const privacy = privacyOf(flags)
-    const source = openLinuxSource()
+    const source = openSocketSource()
     const events = openEvents(flags)
     const say = (line: string) => process.stderr.write(`${line}\n`)
     if (source.restriction) say(source.restriction)

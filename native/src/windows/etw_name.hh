@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace proclabel {
+
+/** Which process has an ETW session: its pid and its start, microseconds since the epoch. The name of the session says it. */
+struct EtwOwner {
+  uint32_t pid = 0;
+  int64_t start_us = 0;
+};
+
+/** `proclabel-PID-START`. */
+std::wstring etw_session_name(const EtwOwner& owner);
+
+/** Nothing for names that are none of ours. */
+std::optional<EtwOwner> etw_session_owner(const std::wstring& name);
+
+}  // namespace proclabel
