@@ -14,6 +14,11 @@ const places = ['build/Release/proclabel.node', 'build/Debug/proclabel.node']
 
 let addon: NativeAddon | null = null
 
+/** Loads the addon from this file: a single-file build carries it with itself. Throws what `require` throws. */
+export function loadNativeFrom(file: string): void {
+  addon = createRequire(file)(file) as NativeAddon
+}
+
 /** The addon, loaded at the first call. Throws NativeLoadError, which lists every path tried and what was wrong there. */
 export function loadNative(): NativeAddon {
   if (addon !== null) return addon

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import process from 'node:process'
 import { type Command, Option } from 'commander'
 import { type Codecs, codecs } from '#schemas'
 import type { Bus } from '#shared/bus/bus.ts'
@@ -41,7 +42,7 @@ export interface ServiceParts {
   signal: AbortSignal
 }
 
-const spoolRoot = '/var/lib/proclabel'
+const spoolRoot = process.platform === 'win32' ? `${process.env.ProgramData}\\proclabel` : '/var/lib/proclabel'
 export const mebibyte = 1024 * 1024
 
 /** With the folder of the spool where none is given, and schema ids kept in it: a producer starts also while the registry is away. */
@@ -54,7 +55,7 @@ export function withSpool<F extends ProducerFlags>(
 }
 
 /** The folder of a spool when none is given. */
-const spoolFolder = (name: string): string => `${spoolRoot}/${name.replaceAll(/[^\w.-]/g, '_')}`
+const spoolFolder = (name: string): string => join(spoolRoot, name.replaceAll(/[^\w.-]/g, '_'))
 
 /** The options that `agent` and `capture` share. */
 export const producerOptions = (command: Command): Command =>

@@ -22,7 +22,7 @@ export function memoized<T>(ask: (argument: string) => Promise<T>): (argument: s
 }
 
 /** Makes `name` unless it is there; a making that failed leaves nothing behind. Answers with its path. */
-async function once(name: string, make: (folder: string) => Promise<void>): Promise<string> {
+export async function once(name: string, make: (folder: string) => Promise<void>): Promise<string> {
   const made = join(toolsFolder, name)
   if (existsSync(made)) return made
   mkdirSync(toolsFolder, { recursive: true })
@@ -38,7 +38,9 @@ async function once(name: string, make: (folder: string) => Promise<void>): Prom
 
 /** Installs a Debian package for good, where a command says that it is not there. */
 export async function debianCommand(command: string, name = command): Promise<string> {
-  const found = ['/usr/bin', '/usr/sbin', '/bin', '/sbin'].map(folder => `${folder}/${command}`).find(existsSync)
+  const found = ['/usr/bin', '/usr/sbin', '/bin', '/sbin', '/usr/lib/wine']
+    .map(folder => `${folder}/${command}`)
+    .find(existsSync)
   if (found) return found
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   await run('apt-get', ['update', '-q'], { env, maxBuffer })

@@ -1,0 +1,71 @@
+import { spawn } from 'node:child_process'
+import { cpSync, mkdirSync, symlinkSync } from 'node:fs'
+import path from 'node:path'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { debianCommand } from '../../deploy/tools.ts'
+import { windowsAddon } from '../../deploy/windows/addon.ts'
+import { windowsNode } from '../../deploy/windows/node.ts'
+import { ended } from '../lab/network.ts'
+
+const repository = fileURLToPath(new URL('../../../', import.meta.url))
+
+/**
+ * Wine reads /proc/net, which takes longer the larger the hash of TCP sockets is, and only the child of a namespace gets
+ * another size.
+ */
+const inSmallNamespace = 'echo 1024 > /proc/sys/net/ipv4/tcp_child_ehash_entries && exec unshare --net sh -c "$1"'
+const prepare = 'ip link set lo up && echo 0 > /proc/sys/net/ipv4/tcp_max_tw_buckets'
+
+/** A Windows of its own, in which Node runs this repository with the addon made for Windows. */
+export class Wine {
+  /** Holds package.json, services and so on. */
+  readonly repository: string
+  readonly #environment: NodeJS.ProcessEnv
+
+  private constructor(folder: string, wine: string, node: string) {
+    this.repository = path.join(folder, 'proclabel')
+    // Set where tests run in a child of node --test: what they print is then no text.
+    const { NODE_TEST_CONTEXT: _, ...environment } = process.env
+    this.#environment = {
+      ...environment,
+      WINEPREFIX: path.join(folder, 'prefix'),
+      WINEDEBUG: '-all',
+      // Of Windows' version: Wine says that it is an older one.
+      NODE_SKIP_PLATFORM_CHECK: '1',
+      NODE_OPTIONS: '--disable-warning=ExperimentalWarning',
+      PROCLABEL_WINE: '1',
+      WINE: wine,
+      WINE_NODE: `${wine} ${node}`,
+    }
+  }
+
+  /** Installs and builds what is missing. */
+  static async create(folder: string): Promise<Wine> {
+    const wine = await debianCommand('wine64')
+    const node = await windowsNode()
+    const addon = await windowsAddon()
+    const made = new Wine(folder, wine, node)
+    for (const name of ['package.json', 'schemas', 'services', 'native/native.ts', 'native/index.ts'])
+      cpSync(path.join(repository, name), path.join(made.repository, name), { recursive: true })
+    mkdirSync(path.join(made.repository, 'native/build/Release'), { recursive: true })
+    cpSync(addon, path.join(made.repository, 'native/build/Release/proclabel.node'))
+    symlinkSync(path.join(repository, 'node_modules'), path.join(made.repository, 'node_modules'))
+    return made
+  }
+
+  /**
+   * Runs a shell script in the repository, in network and process namespaces of its own: what Wine leaves running ends with
+   * it. `$WINE` starts a program of Windows, `$WINE_NODE` is Node; pipes as its standard streams fail, files do not.
+   */
+  async run(script: string): Promise<{ status: number | null; output: string; errors: string }> {
+    const namespaces = ['unshare', '--net', '--pid', '--fork', '--kill-child', '--mount-proc']
+    const shell = ['sh', '-c', inSmallNamespace, 'sh', `${prepare} && ${script}`]
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...namespaces, ...shell], {
+      cwd: this.repository,
+      env: this.#environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    return ended(child)
+  }
+}
