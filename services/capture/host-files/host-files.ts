@@ -42,6 +42,8 @@ const writeEveryMs = 5000
 /** How long after its minute a file is open for packets that come late. */
 const lateUs = 10_000_000
 const writesAtOnce = 4
+/** Compressing a minute takes long: what comes meanwhile is written beside it. */
+const finishesAtOnce = 2
 
 const compressors: Record<(typeof compressions)[number], { suffix: string; create: () => Transform } | null> = {
   none: null,
@@ -171,17 +173,27 @@ export class HostFiles {
   #work(): void {
     const nowMs = performance.now()
     for (const [place, file] of this.#open) {
-      if (this.#writes === writesAtOnce) return
       if (file.isWriting) continue
       const isOver = this.#isClosing || this.#nowUs >= file.minuteUs + oneMinuteUs + lateUs
       const isDue = isOver || file.waitingBytes >= writeBytes || nowMs - file.waitsSinceMs >= writeEveryMs
-      if (file.waiting.length > 0 && isDue) this.#begin(file, () => this.#append(file))
-      else if (file.waiting.length === 0 && isOver) {
+      if (file.waiting.length > 0 && isDue && this.#writes < writesAtOnce) {
+        file.isWriting = true
+        this.#writes++
+        this.#workAfter(this.#append(file))
+      } else if (file.waiting.length === 0 && isOver && this.#finishing.size < finishesAtOnce) {
         this.#open.delete(place)
         this.#finishing.add(file)
-        this.#begin(file, () => this.#finish(file))
+        this.#workAfter(this.#finish(file))
       }
     }
+  }
+
+  #workAfter(write: Promise<void>): void {
+    void write.finally(() => {
+      this.#changed.resolve()
+      this.#changed = Promise.withResolvers()
+      this.#work()
+    })
   }
 
   #makeRoom(): void {
@@ -189,18 +201,6 @@ export class HostFiles {
     const openMinutes = new Set(files.map(({ minuteUs }) => minuteUs))
     this.#cleaning ??= this.#files.makeRoom(this.#nowUs, this.#openBytes, openMinutes).finally(() => {
       this.#cleaning = null
-    })
-  }
-
-  #begin(file: OpenFile, write: () => Promise<void>): void {
-    file.isWriting = true
-    this.#writes++
-    void write().finally(() => {
-      file.isWriting = false
-      this.#writes--
-      this.#changed.resolve()
-      this.#changed = Promise.withResolvers()
-      this.#work()
     })
   }
 
@@ -229,6 +229,8 @@ export class HostFiles {
       this.#isTroubled = true
     }
     this.#queuedBytes -= waitingBytes
+    file.isWriting = false
+    this.#writes--
   }
 
   /** Compresses the file if it is to be, and gives it its name. */
