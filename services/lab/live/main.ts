@@ -89,7 +89,7 @@ try {
     if (values.wrong) for (const one of score.final) if (one.verdict === 'wrong') console.log(wrongText(one))
   }
   console.log(conditionTable(rows))
-  if (lab && values.peers) console.log(`\n${peerTable(lab, ofFirstHost, Number(values.seconds))}`)
+  if (lab && values.peers) console.log(`\n${peerTable(lab, ofFirstHost)}`)
 } finally {
   if (values.from === undefined && values.out === undefined) rmSync(folder, { recursive: true })
 }

@@ -6,17 +6,17 @@ import type { LabRecord } from './run.ts'
 const shown = ['events and polls', 'polls alone']
 
 /** Us and the others on the sessions of the host where they ran; `ours` by the title of the condition. */
-export function peerTable(lab: LabRecord, ours: ReadonlyMap<string, readonly Judged[]>, seconds: number): string {
-  const cpu = (cpuSeconds: number) => `${((100 * cpuSeconds) / seconds).toFixed(1)} %`
-  const row = (name: string, { sessions, labeled, right }: Tally, cpuSeconds: number) => [
-    ...[name, count(sessions), percent(labeled, sessions), percent(right, labeled), cpu(cpuSeconds)],
+export function peerTable(lab: LabRecord, ours: ReadonlyMap<string, readonly Judged[]>): string {
+  const cpu = (share: number) => `${(100 * share).toFixed(1)} %`
+  const row = (name: string, { sessions, labeled, right }: Tally, cpuShare: number) => [
+    ...[name, count(sessions), percent(labeled, sessions), percent(right, labeled), cpu(cpuShare)],
   ]
   const titles = shown.filter(title => ours.has(title))
   const judged = ours.get(titles[0]!) ?? []
-  const rows = titles.map(title => row(`proclabel, ${title}`, tally(ours.get(title)!), lab.agentCpuSeconds))
-  for (const { name, answers, cpuSeconds } of lab.peers) {
-    if (answers) rows.push(row(name, tallyPeer(answers, judged), cpuSeconds))
-    else rows.push([name, '-', 'names no process for a flow', '-', cpu(cpuSeconds)])
+  const rows = titles.map(title => row(`proclabel, ${title}`, tally(ours.get(title)!), lab.agentCpuShare))
+  for (const { name, answers, cpuShare } of lab.peers) {
+    if (answers) rows.push(row(name, tallyPeer(answers, judged), cpuShare))
+    else rows.push([name, '-', 'names no process for a flow', '-', cpu(cpuShare)])
   }
   return table(['On one host', 'Sessions', 'Labeled', 'right', 'CPU of a core'], rows)
 }

@@ -29,7 +29,8 @@ export interface PeerRun {
   name: string
   /** Null for one that names no process for a flow. */
   answers: Answer[] | null
-  cpuSeconds: number
+  /** CPU time in its running time: 1 is a core. */
+  cpuShare: number
 }
 
 const every50ms = 'while :; do date +%s%N; ss -Htunap; sleep 0.05; done'
@@ -93,6 +94,11 @@ function endOf(text: string): [string | null, number | null] {
   return [ip === '*' || ip === '0.0.0.0' || ip === '::' ? null : ip, Number.isNaN(port) ? null : port]
 }
 
+/** Brings what is not there: that would disturb a lab that runs. */
+export async function installPeers(): Promise<void> {
+  for (const peer of peers) await peer.command()
+}
+
 /** Starts peers on a host; what is returned ends them. */
 export async function startPeers(
   { network }: LabSwitch,
@@ -108,16 +114,17 @@ export async function startPeers(
     closeSync(out)
     running.push({ peer, child, file })
   }
+  const startMs = performance.now()
   await sleep(3000) // NFStream takes a while to capture, and does not tell
   return async () => {
     const runs: PeerRun[] = []
     for (const { peer, child, file } of running) {
-      const cpuSeconds = cpuSecondsOf(child.pid!)
+      const cpuShare = cpuShareOf(child.pid!, startMs)
       const end = once(child, 'exit')
       process.kill(-child.pid!, 'SIGTERM')
       await Promise.race([end, sleep(3000)])
       if (child.exitCode === null) child.kill('SIGKILL')
-      runs.push({ name: peer.name, answers: peer.read?.(readFileSync(file, 'utf8')) ?? null, cpuSeconds })
+      runs.push({ name: peer.name, answers: peer.read?.(readFileSync(file, 'utf8')) ?? null, cpuShare })
     }
     return runs
   }
@@ -125,8 +132,11 @@ export async function startPeers(
 
 const ticksASecond = 100
 
-/** CPU time of a process, of its descendants, and of the children that they waited for: proc(5), `stat`. */
-export function cpuSecondsOf(pid: number): number {
+/**
+ * CPU time of a process, of its descendants, and of the children that they waited for, in the time since `startMs`; 1 is a
+ * core. proc(5), `stat`.
+ */
+export function cpuShareOf(pid: number, startMs: number): number {
   const processes = readdirSync('/proc').flatMap(name => {
     try {
       const words = readFileSync(`/proc/${Number(name)}/stat`, 'utf8')
@@ -141,7 +151,8 @@ export function cpuSecondsOf(pid: number): number {
   })
   const family = new Set([pid])
   for (const one of processes.sort((a, b) => a.pid - b.pid)) if (family.has(one.parent)) family.add(one.pid)
-  return processes.reduce((sum, one) => sum + (family.has(one.pid) ? one.ticks : 0), 0) / ticksASecond
+  const ticks = processes.reduce((sum, one) => sum + (family.has(one.pid) ? one.ticks : 0), 0)
+  return ticks / ticksASecond / ((performance.now() - startMs) / 1000)
 }
 
 /** How far a peer's times may be from the packets'. */

@@ -7,7 +7,7 @@ import { ended, waitForOutput } from '../../e2e/lab/network.ts'
 import { proclabel } from '../../e2e/lab/recording.ts'
 import type { TruthLine } from '../truth-line.ts'
 import type { DriverRun, DriverTask } from './driver.ts'
-import { cpuSecondsOf, type PeerRun, startPeers } from './peers.ts'
+import { cpuShareOf, installPeers, type PeerRun, startPeers } from './peers.ts'
 import { startServers } from './servers.ts'
 import { hosts, LabSwitch } from './switch.ts'
 import { Witness } from './witness.ts'
@@ -32,8 +32,8 @@ export interface LabRecord {
   truth: TruthLine[]
   /** What the programs did, and said of themselves. */
   runs: (DriverRun & { host: string })[]
-  /** CPU seconds of the agent of the first host. */
-  agentCpuSeconds: number
+  /** CPU time of the first host's agent in its running time: 1 is a core. */
+  agentCpuShare: number
   peers: PeerRun[]
 }
 
@@ -45,6 +45,7 @@ export async function runLab(options: LabOptions): Promise<LabRecord> {
   const { folder, seconds, events } = options
   const files = { capture: `${folder}/capture.pcap`, sockets: `${folder}/sockets` }
   mkdirSync(files.sockets, { recursive: true })
+  if (options.peers) await installPeers()
   const witness = await Witness.start(`${folder}/witness.txt`)
   const lab = new LabSwitch(`lab-${process.pid}`)
   try {
@@ -58,10 +59,10 @@ export async function runLab(options: LabOptions): Promise<LabRecord> {
     const runs = (await Promise.all(drivers.map(drive => drive()))).flat()
     await sleep(2000)
     const peers = await stopPeers()
-    const agentCpuSeconds = await stopRecording()
+    const agentCpuShare = await stopRecording()
     const truth = await witness.stop(spaces)
     writeFileSync(`${folder}/truth.jsonl`, truth.map(line => `${JSON.stringify(line)}\n`).join(''))
-    return { ...files, truth, runs, agentCpuSeconds, peers }
+    return { ...files, truth, runs, agentCpuShare, peers }
   } finally {
     await lab.network.close()
   }
@@ -92,7 +93,7 @@ async function startDriver(
 }
 
 /**
- * An agent on each host, and tcpdump on the mirror port. What is returned ends them and answers with the CPU seconds of the
+ * An agent on each host, and tcpdump on the mirror port. What is returned ends them and answers with the CPU share of the
  * first agent; it throws if the capture is not whole.
  */
 async function startRecording(
@@ -110,17 +111,18 @@ async function startRecording(
     const args = [proclabel, 'record', '--out', sockets, '--host', host, '--events', events]
     return lab.network.start(host, process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
   })
+  const startMs = performance.now()
   const areReady = agents.map(agent => waitForOutput(agent, 'recording', 120_000))
   await Promise.all([waitForOutput(dump, 'listening on'), ...areReady])
   return async () => {
-    const cpuSeconds = cpuSecondsOf(agents[0]!.pid!)
+    const cpuShare = cpuShareOf(agents[0]!.pid!, startMs)
     for (const child of [...agents, dump]) {
       const end = once(child, 'close')
       child.kill('SIGINT')
       await end
     }
     if (!said.includes('\n0 packets dropped by kernel')) throw new Error(`the capture is not whole: ${said}`)
-    return cpuSeconds
+    return cpuShare
   }
 }
 
