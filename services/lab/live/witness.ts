@@ -1,10 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createWriteStream, readFileSync, realpathSync } from 'node:fs'
+import { createWriteStream, existsSync, readFileSync, realpathSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { waitForOutput } from '../../e2e/lab/network.ts'
 import type { TruthLine } from '../truth-line.ts'
+
+/** Where the kernel tells of its tracepoints; not every system has mounted it. */
+const tracefs = '/sys/kernel/tracing'
 
 /** Network namespaces by the inode of their file: whose they are. */
 export type Spaces = ReadonlyMap<number, string>
@@ -27,6 +30,7 @@ export class Witness {
   /** Watches from now on; what it sees goes to a file, as text. */
   static async start(file: string): Promise<Witness> {
     const script = fileURLToPath(new URL('witness.bt', import.meta.url))
+    if (!existsSync(`${tracefs}/events`)) execFileSync('mount', ['-t', 'tracefs', 'tracefs', tracefs])
     const env = { ...process.env, BPFTRACE_MAP_KEYS_MAX: '200000', BPFTRACE_PERF_RB_PAGES: '512' }
     const args = ['--pdeathsig', 'KILL', 'bpftrace', '-B', 'line', script]
     const child = spawn('setpriv', args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
