@@ -7,6 +7,8 @@ import { promisify } from 'node:util'
 import kafkajs, { type Admin, Kafka } from 'kafkajs'
 import { type Topic, topics } from '#schemas'
 import { KafkaBus } from '#shared/bus/kafka.ts'
+import { grant } from '#shared/bus/kafka-fixture.ts'
+import { patchKafkajs } from '#shared/bus/kafkajs-patches.ts'
 import type { KafkaUser } from '../e2e/stack/kafka.ts'
 import { type Stack, startStack } from '../e2e/stack/stack.ts'
 import { type Acl, aclServices, topicAcls } from './topic-acls.ts'
@@ -21,6 +23,7 @@ const run = async (...args: string[]) => {
     return { code, lines: [], stderr }
   }
 }
+patchKafkajs()
 const topicNames = Object.keys(topics) as Topic[]
 
 suite('topics apply', () => {
@@ -152,7 +155,7 @@ suite('topics acls', () => {
       sasl: { mechanism: 'scram-sha-512', username: 'admin', password: readFileSync(admin.passwordFile, 'utf8') },
     }).admin()
     await kafka.connect()
-    await kafka.createAcls({ acl: topicAcls(principals).map(toKafkajs) })
+    await grant(kafka, topicAcls(principals).map(toKafkajs))
     await kafka.disconnect()
 
     const busOf = (name: string) => new KafkaBus({ brokers, clientId: name, security: securityOf(users[name]!) })

@@ -3,6 +3,7 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import kafkajs, { type Admin, Kafka } from 'kafkajs'
+import { grant } from '#shared/bus/kafka-fixture.ts'
 import { type KafkaSecurity, readSecurity } from '#shared/bus/kafka-security.ts'
 import { patchKafkajs } from '#shared/bus/kafkajs-patches.ts'
 import { type Acl, aclServices } from '../../cli/topic-acls.ts'
@@ -38,7 +39,7 @@ export class Services {
     await this.#run([...apply, '--partitions', String(partitions), '--replication', '1'])
     if (!this.#stack.kafka!.secured) return
     const acls: Acl[] = JSON.parse(await this.#run(['topics', 'acls', '--json', ...aclArguments]))
-    await this.withAdmin(admin => admin.createAcls({ acl: acls.map(toKafkajs) }))
+    await this.withAdmin(admin => grant(admin, acls.map(toKafkajs)))
   }
 
   /** Starts a service, in a host of the laboratory if one is given; resolves when it has logged `message`. */

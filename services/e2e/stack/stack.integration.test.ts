@@ -7,8 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { Kafka, logLevel } from 'kafkajs'
+import { patchKafkajs } from '#shared/bus/kafkajs-patches.ts'
 import { type Stack, startStack } from './stack.ts'
 
+patchKafkajs()
 const main = fileURLToPath(new URL('main.ts', import.meta.url))
 const quiet = { logLevel: logLevel.NOTHING, retry: { retries: 2 } }
 

@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url'
 import kafkajs from 'kafkajs'
 import type { LabeledSession } from '#schemas'
 import { KafkaBus } from '#shared/bus/kafka.ts'
+import { grant } from '#shared/bus/kafka-fixture.ts'
 import { Health } from '#shared/health.ts'
 import { createLog } from '#shared/log.ts'
 import { noMetrics } from '#shared/metrics.ts'
@@ -85,7 +86,7 @@ async function allowReader(services: Services, user: string): Promise<void> {
   })
   const groups = ['my-consumer', 'my-table'].map(group => allow(AclResourceTypes.GROUP, group))
   const acl = [allow(AclResourceTypes.TOPIC, 'labeled-sessions'), ...groups]
-  await services.withAdmin(admin => admin.createAcls({ acl }))
+  await services.withAdmin(admin => grant(admin, acl))
 }
 
 /** Runs an example until it has told all, then ends it as a user would. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { Kafka, logLevel } from 'kafkajs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import kafkajs, { type AclEntry, type Admin, Kafka, logLevel } from 'kafkajs'
 import { patchKafkajs } from './kafkajs-patches.ts'
 
 export function kafkaOf(brokers: readonly string[]): Kafka {
@@ -24,6 +25,27 @@ export async function createTopics(
     waitForLeaders: true,
   })
   await admin.disconnect()
+}
+
+const anyAcl = {
+  permissionType: kafkajs.AclPermissionTypes.ANY,
+  operation: kafkajs.AclOperationTypes.ANY,
+  resourceType: kafkajs.AclResourceTypes.ANY,
+  resourcePatternType: kafkajs.ResourcePatternTypes.ANY,
+}
+
+/** Creates ACLs, and resolves when the broker goes by them: it answers before it does. Fails after a while. */
+export async function grant(admin: Admin, acl: readonly AclEntry[]): Promise<void> {
+  const textOf = (entry: AclEntry) =>
+    `${entry.principal} ${entry.operation} ${entry.resourceType} ${entry.resourceName}`
+  await admin.createAcls({ acl: [...acl] })
+  const endMs = Date.now() + 30_000
+  for (let isKnown = false; !isKnown; await sleep(20)) {
+    const { resources } = await admin.describeAcls(anyAcl)
+    const known = new Set(resources.flatMap(({ acls, ...of }) => acls.map(one => textOf({ ...one, ...of }))))
+    isKnown = acl.every(entry => known.has(textOf(entry)))
+    if (Date.now() > endMs) throw new Error('not within 30 s: the broker goes by its new ACLs')
+  }
 }
 
 export const unique = (kind: string): string => `${kind}-${randomUUID()}`

@@ -5,9 +5,12 @@ import kafkajs, { Kafka, logLevel } from 'kafkajs'
 import { type Stack, startStack } from '../../e2e/stack/stack.ts'
 import { textRecord } from './contract.ts'
 import { KafkaBus } from './kafka.ts'
+import { grant } from './kafka-fixture.ts'
 import type { KafkaSecurity } from './kafka-security.ts'
+import { patchKafkajs } from './kafkajs-patches.ts'
 
 const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs
+patchKafkajs()
 let stack: Stack
 before(async () => {
   stack = await startStack({ kafka: true, secured: true, users: ['agent', 'matcher'] })
@@ -37,13 +40,11 @@ before(async () => {
     resourceName: name,
     resourcePatternType: ResourcePatternTypes.LITERAL,
   })
-  await admin.createAcls({
-    acl: [
-      allow('agent', 'WRITE', 'TOPIC', 'packets'),
-      allow('matcher', 'READ', 'TOPIC', 'packets'),
-      allow('matcher', 'READ', 'GROUP', 'matcher'),
-    ],
-  })
+  await grant(admin, [
+    allow('agent', 'WRITE', 'TOPIC', 'packets'),
+    allow('matcher', 'READ', 'TOPIC', 'packets'),
+    allow('matcher', 'READ', 'GROUP', 'matcher'),
+  ])
   await admin.disconnect()
 })
 after(() => stack.stop())
