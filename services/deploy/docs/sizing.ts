@@ -9,6 +9,8 @@ export const measured = {
   kafkaBytesPerPacket: 6.6,
   /** 1,000 sockets a host. */
   kafkaBytesPerPoll: 229,
+  /** Of labeled-sessions, before it is compacted to one record a session. */
+  kafkaBytesPerSession: 1.64 * 137,
   /** A session in a matcher's memory, sockets and all, and in Redis. */
   matcherKiBPerSession: 13.7,
   redisBytesPerSession: 296,
@@ -22,7 +24,13 @@ export const measured = {
 } as const
 
 /** What the table supposes, and a site has to replace by its own. */
-export const assumed = { packetsPerHost: 300, pollsPerSecond: 20, replication: 3, retentionSeconds: 86_400 } as const
+export const assumed = {
+  packetsPerHost: 300,
+  pollsPerSecond: 20,
+  replication: 3,
+  retentionSeconds: 86_400,
+  sessionRetentionDays: 30,
+} as const
 /** Bytes on disk of a byte a second. */
 const kept = assumed.retentionSeconds * assumed.replication
 /** Half of each core is left for peaks and for catching up. */
@@ -40,6 +48,7 @@ export interface Size {
   /** On the disks of all brokers. */
   packetBytes: number
   pollBytes: number
+  sessionBytes: number
   matchers: number
 }
 
@@ -67,6 +76,7 @@ export function sizeFor(hosts: number, packetsPerHost: number = assumed.packetsP
     redisBytes: sessionsHeld * measured.redisBytesPerSession,
     packetBytes: packetsPerSecond * measured.kafkaBytesPerPacket * kept,
     pollBytes: hosts * assumed.pollsPerSecond * measured.kafkaBytesPerPoll * kept,
+    sessionBytes: sessionsPerSecond * measured.kafkaBytesPerSession * kept * assumed.sessionRetentionDays,
     matchers: Math.max(2, Math.ceil(matcherCores)),
   }
 }
@@ -103,6 +113,7 @@ ${[
   row('memory of Redis', size => bytesText(size.redisBytes)),
   row("packets on the brokers' disks", size => bytesText(size.packetBytes)),
   row("socket polls on the brokers' disks", size => bytesText(size.pollBytes)),
+  row("labeled sessions on the brokers' disks, at most", size => bytesText(size.sessionBytes)),
 ].join('\n')}
 
 ## The formula
@@ -119,12 +130,12 @@ With \`h\` hosts and \`p\` packets a second in all. Every core is planned at ${l
 | partitions | at least as many as matchers, the next power of two, and twice that to grow: the number is fixed |
 | memory of matchers | \`n × ${measured.matcherKiBPerSession} KiB\` |
 | memory of Redis | \`n × ${measured.redisBytesPerSession} B\`; plan double, since a rewrite copies |
-| brokers' disks | \`p × ${measured.kafkaBytesPerPacket} B × ${thousands(assumed.retentionSeconds)} s × ${assumed.replication} copies\` for packets, \`h × ${assumed.pollsPerSecond} polls/s × ${measured.kafkaBytesPerPoll} B × …\` for socket polls of hosts with 1,000 sockets |
+| brokers' disks | \`p × ${measured.kafkaBytesPerPacket} B × ${thousands(assumed.retentionSeconds)} s × ${assumed.replication} copies\` for packets, \`h × ${assumed.pollsPerSecond} polls/s × ${measured.kafkaBytesPerPoll} B × …\` for socket polls of hosts with 1,000 sockets, \`s × ${Math.round(measured.kafkaBytesPerSession)} B × ${assumed.sessionRetentionDays} days × …\` for labeled sessions, before Kafka compacts them to the latest revision of each (1.64 records a session, 137 B each) |
 | an agent, of its host's processor | \`${assumed.pollsPerSecond} polls/s × ${measured.agentMsPerPoll} ms = ${round((assumed.pollsPerSecond * measured.agentMsPerPoll) / 10)} %\` of one core at 500 sockets |
 | a reader of labeled sessions | \`p × ${cpu.reader} µs\`, as the bench's reader, which looks into one record of eight |
 
-Not measured, so not in the table: labeled sessions on the brokers, which come on top for 30 days; kernel events; a resolver; hosts with other
-numbers of sockets or packets to a session. Measure your own with \`npm run bench -- pipeline\` and the lag and memory panels.
+Labeled sessions are the most: where nobody reads them after a week, shorten the topic's \`retention.ms\` and keep files (\`proclabel export\`).
+Not measured, so not in the table: kernel events; a resolver; hosts with other numbers of sockets or packets to a session. Measure your own with \`npm run bench -- pipeline\` and the lag and memory panels.
 `
 }
 

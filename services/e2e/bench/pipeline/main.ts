@@ -111,7 +111,7 @@ async function capacity(): Promise<void> {
       await next(null)
       const before = servers.diskBytes()
       const phase = { figures: figures[part]!, span: await next(null) }
-      if (rates.size === 0) await noteSizes(servers, before, phase.figures)
+      if (rates.size === 0) await noteSizes(servers, before, phase)
       rates.set(matchers, printCapacity(`${matchers} matcher${matchers > 1 ? 's' : ''}`, phase))
     }
     if (!isQuick) {
@@ -136,7 +136,7 @@ async function capacity(): Promise<void> {
 }
 
 const notes: string[] = []
-async function noteSizes(servers: Servers, before: Record<string, number>, figures: LoadFigures): Promise<void> {
+async function noteSizes(servers: Servers, before: Record<string, number>, { figures, span }: Phase): Promise<void> {
   const after = servers.diskBytes()
   const written = (topic: string) => after[topic]! - (before[topic] ?? 0)
   const { matcherBytes, redisBytes, sessions } = await servers.memory()
@@ -144,6 +144,7 @@ async function noteSizes(servers: Servers, before: Record<string, number>, figur
   notes.push(
     `Kafka bytes a packet: ${(written('packets') / figures.packets).toFixed(2)} (${(figures.packetBytes / figures.packets).toFixed(1)} before compression)`,
     `Kafka bytes a poll: ${perPoll.toFixed(0)}, ${((100 * perPoll) / figures.wholeBytes).toFixed(1)} % of a whole snapshot's ${figures.wholeBytes.toFixed(0)}, both compressed`,
+    `Kafka bytes a record of labeled-sessions: ${(written('labeled-sessions') / span.told).toFixed(0)}`,
     `Memory with ${sessions} sessions in 2 matchers: ${Math.round(matcherBytes / 2 ** 20)} MiB of theirs, ${Math.round(redisBytes / 2 ** 20)} MiB of Redis: ${(matcherBytes / sessions / 1024).toFixed(1)} KiB and ${Math.round(redisBytes / sessions)} bytes a session, sockets and all`,
   )
 }
