@@ -62,7 +62,7 @@ async function exports(day: string): Promise<void> {
   }
   const out = join(folder, 'out')
   const python = join(await pythonTools('duckdb==2.0.0', 'scikit-learn==1.9.1'), 'python')
-  const script = join(folder, 'copy.py')
+  const script = join(folder, 'to_parquet.py')
   writeFileSync(
     script,
     `import duckdb
