@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -30,20 +30,18 @@ const defines = [
 export async function windowsAddon(): Promise<string> {
   const compiler = await debianCommand(`${target}-g++-posix`, 'g++-mingw-w64-x86-64-posix')
   const headers = path.join(await npmPackages('node-api-headers@1.9.0'), 'node_modules/node-api-headers')
-  const folder = await once(`windows-addon-${hashOf([fileURLToPath(import.meta.url)])}`, fresh =>
-    build(compiler, headers, fresh),
-  )
+  const folder = await once(`windows-addon-${hashSources()}`, fresh => build(compiler, headers, fresh))
   return path.join(folder, 'proclabel.node')
 }
 
-function hashOf(others: readonly string[]): string {
+function hashSources(): string {
   const hash = createHash('sha256')
-  for (const file of [...others, ...globSync(`${native}/src/**/*.{cc,hh}`).sort()]) hash.update(readFileSync(file))
+  const files = [import.meta.filename, ...globSync(`${native}/src/**/*.{cc,hh}`).sort()]
+  for (const file of files) hash.update(readFileSync(file))
   return hash.digest('hex').slice(0, 16)
 }
 
 async function build(compiler: string, headers: string, folder: string): Promise<void> {
-  mkdirSync(folder, { recursive: true })
   const windows = path.join(folder, 'windows.cc')
   const included = globSync(windowsSources, { cwd: native }).sort()
   writeFileSync(windows, included.map(file => `#include "${path.join(native, file)}"\n`).join(''))
