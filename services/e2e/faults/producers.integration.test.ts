@@ -14,6 +14,7 @@ import { KafkaBus } from '#shared/bus/kafka.ts'
 import { createTopics, unique, until } from '#shared/bus/kafka-fixture.ts'
 import { pcapHeader, pcapRecord } from '../../capture/files/write-pcap.ts'
 import { type Stack, startStack } from '../stack/stack.ts'
+import { CuttingProxy } from './cutting-proxy.ts'
 
 /**
  * Agent and capture killed with SIGKILL, also while the broker is frozen: what they sent is on its way or in its socket buffers, no
@@ -27,6 +28,7 @@ const packetEveryUs = 5000
 const mostLostMs = 3500
 
 let stack: Stack
+let proxy: CuttingProxy
 let bus: KafkaBus
 let folder: string
 const children = new Set<ChildProcess>()
@@ -37,7 +39,9 @@ const batches: PacketBatch[] = []
 const snapshots: SocketSnapshot[] = []
 
 before(async () => {
-  stack = await startStack({ kafka: true })
+  proxy = await CuttingProxy.listen()
+  stack = await startStack({ kafka: true, kafkaProxyPort: proxy.port })
+  proxy.target = stack.kafka!.behindProxyPort!
   const { brokers } = stack.kafka!
   await createTopics(brokers, ['hosts', 'packets', 'socket-snapshots', 'socket-events'], 3)
   folder = mkdtempSync(join(tmpdir(), 'proclabel-faults-'))
@@ -72,12 +76,15 @@ after(async () => {
   await reading
   await bus.close()
   await stack.stop()
+  proxy.close()
   rmSync(folder, { recursive: true, force: true })
 })
 
 /** A command of ours, which dies with this process. */
-function run(...args: string[]) {
-  const all = [command, ...args, '--brokers', stack.kafka!.brokers[0]!]
+const run = (...args: string[]) => runVia(stack.kafka!.brokers[0]!, ...args)
+
+function runVia(broker: string, ...args: string[]) {
+  const all = [command, ...args, '--brokers', broker]
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', process.execPath, ...all], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
@@ -206,3 +213,33 @@ for (const freeze of [false, true, true]) {
     assert.ok(lostMs < mostLostMs, `${lostMs} ms`)
   })
 }
+
+test('connections of capture and agent are cut as the broker acknowledges: no packet and no poll missing or twice', async t => {
+  batches.length = 0
+  snapshots.length = 0
+  const via = (...args: string[]) =>
+    runVia(`127.0.0.1:${proxy.port}`, ...args, '--spool', join(folder, unique('spool')))
+  const capture = via('capture', '--file', writeCapture(), '--realtime', '--sensor', 'mirror')
+  const agent = via('agent', '--host', unique('host'))
+  await capture.does('packets flow', () => batches.some(batch => numbersOf(batch).length > 0))
+  await agent.does('polls come', () => snapshots.length > 0)
+  const wholeMs = () => (counted(batches).runs.flat().flatMap(numbersOf).length * packetEveryUs) / 1000
+  const beforeMs = performance.now() - wholeMs()
+  for (const wanted = 6; proxy.cuts < wanted; await sleep(500)) proxy.cut()
+  const [soFarMs, nowUs] = [performance.now() - beforeMs, Date.now() * 1000]
+  await capture.does('packets of after the last cut come', () => wholeMs() > soFarMs)
+  await agent.does('polls of after the last cut come', () => snapshots.at(-1)!.polls.at(-1)!.time_us > nowUs)
+  await Promise.all([capture.end('SIGTERM'), agent.end('SIGTERM')])
+  await sleep(1000)
+  const packets = counted(batches)
+  const polls = counted(snapshots)
+  assert.deepEqual([packets.runs.length, polls.runs.length], [1, 1])
+  const numbers = packets.runs[0]!.flatMap(numbersOf)
+  assert.deepEqual(numbers, range(numbers.length))
+  const pollNumbers = polls.runs[0]!.flatMap(({ polls }) => polls.map(({ poll_seq }) => poll_seq))
+  assert.deepEqual(pollNumbers, range(pollNumbers.length))
+  t.diagnostic(
+    `${proxy.cuts} connections cut; ${numbers.length} packets in ${batches.length} batches, ${packets.repeated} of them twice`,
+  )
+  t.diagnostic(`${pollNumbers.length} polls in ${snapshots.length} messages, ${polls.repeated} of them twice`)
+})

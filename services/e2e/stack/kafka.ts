@@ -31,6 +31,8 @@ export interface KafkaStack {
   brokers: string[]
   nodes: Part[]
   secured: SecuredKafka | null
+  /** Where the listener is that belongs behind a proxy; null without one. */
+  behindProxyPort: number | null
 }
 
 interface Node {
@@ -43,12 +45,13 @@ interface Node {
 const host = '127.0.0.1'
 const adminUser = 'admin'
 
-/** Starts `count` brokers that are controllers too. `users` is null for the plain variant. */
+/** Starts `count` brokers that are controllers too. `users` is null for the plain variant, `proxyPort` where there is no proxy. */
 export async function startKafka(
   folder: string,
   newPart: NewPart,
   count: number,
   users: readonly string[] | null,
+  proxyPort: number | null,
 ): Promise<KafkaStack> {
   const jars = await kafkaJars()
   const nodes: Node[] = []
@@ -57,12 +60,14 @@ export async function startKafka(
     nodes.push({ id, clientPort, controllerPort, mutualTlsPort })
   }
   const secured = users && makeUsers(folder, users, nodes)
+  const behindProxyPort = proxyPort === null ? null : await freePort()
   // An id that begins with a dash would be taken for an option by Kafka's tools.
   const clusterId = `k${randomBytes(16).toString('base64url').slice(1)}`
-  const formatted = nodes.map(node => format(folder, jars, clusterId, node, nodes, secured))
+  const proxied = behindProxyPort === null ? null : { behindProxyPort, proxyPort: proxyPort! }
+  const formatted = nodes.map(node => format(folder, jars, clusterId, node, nodes, secured, proxied))
   const parts = (await Promise.all(formatted)).map(newPart)
   await Promise.all(parts.map(part => part.start()))
-  return { brokers: nodes.map(({ clientPort }) => `${host}:${clientPort}`), nodes: parts, secured }
+  return { brokers: nodes.map(({ clientPort }) => `${host}:${clientPort}`), nodes: parts, secured, behindProxyPort }
 }
 
 function makeUsers(folder: string, names: readonly string[], nodes: readonly Node[]): SecuredKafka {
@@ -88,12 +93,20 @@ async function format(
   node: Node,
   nodes: readonly Node[],
   secured: SecuredKafka | null,
+  proxied: { behindProxyPort: number; proxyPort: number } | null,
 ): Promise<PartOptions> {
   const home = `${folder}/kafka-${node.id}`
   const properties = `${home}/server.properties`
   const java = ['-cp', `${jars}/*`, `-Dlog4j2.configurationFile=${logging}`]
   mkdirSync(home)
-  const settings = { ...plainSettings(home, node, nodes), ...(secured && securedSettings(folder, node, secured)) }
+  const settings: Record<string, string | number> = {
+    ...plainSettings(home, node, nodes),
+    ...(secured && securedSettings(folder, node, secured)),
+  }
+  if (proxied) {
+    settings.listeners += `,PROXIED://${host}:${proxied.behindProxyPort}`
+    settings['advertised.listeners'] += `,PROXIED://${host}:${proxied.proxyPort}`
+  }
   writeFileSync(
     properties,
     Object.entries(settings)
@@ -128,7 +141,8 @@ function plainSettings(home: string, node: Node, nodes: readonly Node[]): Record
     'advertised.listeners': listener,
     'inter.broker.listener.name': 'PLAINTEXT',
     'controller.listener.names': 'CONTROLLER',
-    'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL',
+    'listener.security.protocol.map':
+      'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,PROXIED:PLAINTEXT',
     'log.dirs': `${home}/data`,
     'default.replication.factor': replicas,
     'min.insync.replicas': inSync,

@@ -17,6 +17,8 @@ export interface StackOptions {
   /** Kafka users of the secured variant beside `admin`. */
   users?: readonly string[]
   brokers?: 1 | 3
+  /** The port of a proxy, which is what one more listener of a single plain broker says that it is. */
+  kafkaProxyPort?: number
 }
 
 export interface Stack {
@@ -45,7 +47,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     rmSync(folder, { recursive: true, force: true })
   }
   const starting = [
-    options.kafka ? startKafka(folder, newPart, brokers, secured ? users : null) : null,
+    options.kafka ? startKafka(folder, newPart, brokers, secured ? users : null, options.kafkaProxyPort ?? null) : null,
     options.registry ? startRegistry(folder, newPart) : null,
     options.redis ? startRedisVariant(folder, newPart, options.redis, secured) : null,
   ] as const
