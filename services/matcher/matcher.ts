@@ -20,7 +20,7 @@ export const matcherGroup = 'matcher'
 /** At the end of the input sessions are published in such portions: the records of all would be too much at once. */
 const sessionsASave = 512
 /** Batches under way, each of another partition: while one waits for the store or the broker, another is applied. */
-const batchesAtOnce = 8
+const batchesAtOnce = 24
 /** Bytes of a host id; a longer key is no host's. */
 const maxHostId = 255
 /** Bytes of a key and of a value that a dead letter holds at most: together they must be less than a broker takes. */
