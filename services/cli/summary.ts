@@ -103,7 +103,7 @@ export class Summary {
       return [...lines, 'No session is of a monitored host: give a socket log to have them labeled.']
     const post = [...this.#stages].reduce((sum, [name, { sessions }]) => sum + (postStages.has(name) ? sessions : 0), 0)
     if (this.#monitored < this.#sessions)
-      lines.push(`  of monitored hosts  ${count(this.#monitored)}; the rates below are of these`)
+      lines.push(`  of monitored hosts  ${count(this.#monitored)}  (the rates below are of these)`)
     lines.push(
       `Labeled   ${count(this.#labeled)}  ${percent(this.#labeled, this.#monitored)}` +
         `  (before post-processing ${percent(this.#labeled - post, this.#monitored)})`,
