@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
@@ -75,8 +75,20 @@ test('an address to listen on', () => {
 
 test('a service that cannot reach Kafka and registry tells of it without the passwords', t => {
   const passwordFile = secretFile(t, 's3cret-in-file\n')
+  // Of its own: an agent that ran on this machine before may have left schema ids in the default one.
+  const spool = join(dirname(passwordFile), 'spool')
   const command = fileURLToPath(new URL('main.ts', import.meta.url))
-  const args = ['agent', '--brokers', '127.0.0.1:9', '--registry', 'http://127.0.0.1:9', '--registry-username', 'v']
+  const args = [
+    'agent',
+    '--brokers',
+    '127.0.0.1:9',
+    '--registry',
+    'http://127.0.0.1:9',
+    '--registry-username',
+    'v',
+    '--spool',
+    spool,
+  ]
   const { stdout, stderr } = spawnSync(process.execPath, [command, ...args, '--log-level', 'debug'], {
     timeout: 4000,
     env: {

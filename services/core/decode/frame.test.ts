@@ -49,6 +49,7 @@ test('Ethernet, IPv4 and TCP: every field, with options, padding behind and a sn
     protocol: 6,
     sourcePort: 1024,
     destinationPort: 443,
+    ipOffset: 14,
     ipLength: 24 + 24 + 100,
     tcpFlags: 0x18,
     tcpSequence: 0xfffffff0,
