@@ -51,7 +51,17 @@ export class Wine {
     mkdirSync(path.join(made.repository, 'native/build/Release'), { recursive: true })
     cpSync(addon, path.join(made.repository, 'native/build/Release/proclabel.node'))
     symlinkSync(path.join(repository, 'node_modules'), path.join(made.repository, 'node_modules'))
+    await made.#makePrefix(path.join(path.dirname(wine), 'wineserver64'))
     return made
+  }
+
+  /**
+   * Until all of the prefix is made and on disk Node at times finds no source of random numbers and aborts; the server ends
+   * when it has written everything.
+   */
+  async #makePrefix(server: string): Promise<void> {
+    const { status, errors } = await this.run(`$WINE wineboot --init < /dev/null > /dev/null 2>&1; ${server} --wait`)
+    if (status !== 0) throw new Error(`Wine cannot make its prefix: ${errors}`)
   }
 
   /**
