@@ -1,16 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { everyMetric } from '../deploy/every-metric.ts'
 import { noMetrics, PrometheusMetrics } from './metrics.ts'
-import {
-  agentMetrics,
-  captureMetrics,
-  consumerMetrics,
-  matcherMetrics,
-  producerMetrics,
-  registryMetrics,
-  resolverMetrics,
-  storeMetrics,
-} from './service-metrics.ts'
 
 const create = () => new PrometheusMetrics('matcher', '1.2.3')
 
@@ -74,22 +65,8 @@ test('build, process and Node are told of', async () => {
   assert.match(text, /^nodejs_eventloop_lag_p99_seconds/m)
 })
 
-/** All that a service of every kind would show. */
-function everything(): PrometheusMetrics {
-  const metrics = create()
-  producerMetrics(metrics)
-  consumerMetrics(metrics, 'matcher', ['packets'], 48)
-  captureMetrics(metrics, 'eth0', ['truncated'])
-  agentMetrics(metrics)
-  matcherMetrics(metrics, ['no-agent'])
-  resolverMetrics(metrics)
-  storeMetrics(metrics)
-  registryMetrics(metrics)
-  return metrics
-}
-
 test('names carry the prefix, base units and _total; no label is unbounded', async () => {
-  const text = await everything().text()
+  const text = await everyMetric().text()
   const types = [...text.matchAll(/^# TYPE (proclabel_\S+) (\S+)$/gm)]
   assert.ok(types.length > 25)
   for (const [, name, type] of types) {
