@@ -8,6 +8,7 @@ import { InputError } from '#shared/errors.ts'
 import type { AgentTopic } from './agent.ts'
 import { AGENT_TOPICS, AVRO_MAGIC, readAvroLog } from './avro-log.ts'
 import { ByteReader } from './byte-reader.ts'
+import { EVTX_MAGIC } from './evtx.ts'
 import { type Line, splitLines } from './lines.ts'
 
 /**
@@ -56,7 +57,7 @@ export interface SocketLog extends AsyncIterable<SocketLogRecord> {
 export const MAX_LINE_BYTES = 32 * 1024 * 1024
 
 const DETECTION_BYTES = 64 * 1024
-const LOG_NAME = /\.(jsonl|avro)(\.gz)?$/
+const LOG_NAME = /\.(jsonl|avro|evtx)(\.gz)?$/
 
 /**
  * Reads logs one after the other: files as given, the logs of a folder by name, so a host's days in order. Holds one line
@@ -99,8 +100,7 @@ async function* readFile(file: string, place: Place): AsyncGenerator<SocketLogRe
   const input = new ByteReader(await openLog(file))
   try {
     const start = await input.peek(AVRO_MAGIC.length)
-    const isAvro = start.subarray(0, AVRO_MAGIC.length).equals(AVRO_MAGIC)
-    yield* isAvro ? readAvroLog(input, place) : readLines(input.rest(), place)
+    yield* startsWith(start, AVRO_MAGIC) ? readAvroLog(input, place) : readLines(input.rest(), place)
   } finally {
     await input.close()
   }
@@ -127,7 +127,7 @@ export async function listLogFiles(paths: readonly string[]): Promise<string[]> 
     }
     const names = (await readdir(given)).filter(name => LOG_NAME.test(name)).sort(compareNames)
     if (names.length === 0)
-      throw new InputError('PROCLABEL_INPUT', `${given} holds no socket log (*.jsonl, *.avro, plain or .gz)`)
+      throw new InputError('PROCLABEL_INPUT', `${given} holds no socket log (*.jsonl, *.avro, *.evtx, plain or .gz)`)
     files.push(...names.map(name => path.join(given, name)))
   }
   return files
@@ -138,11 +138,11 @@ const compareNames = (a: string, b: string): number =>
   byNumber.compare(a.replace(LOG_NAME, ''), b.replace(LOG_NAME, '')) || (a < b ? -1 : 1)
 const byNumber = new Intl.Collator('en', { numeric: true })
 
-/**
- * What a file holds, by its first line or bytes: `socket-log`, `other-json` (lines of JSON that are not ours, such as an event log),
- * `empty`, or `unknown`. Throws InputError.
- */
-export async function detectLog(file: string): Promise<'socket-log' | 'other-json' | 'empty' | 'unknown'> {
+/** `other-json`: lines of JSON that are not ours, such as an event log. */
+export type LogKind = 'socket-log' | 'other-json' | 'evtx' | 'empty' | 'unknown'
+
+/** What a file holds, by its first line or bytes. Throws InputError. */
+export async function detectLog(file: string): Promise<LogKind> {
   const chunks: Buffer[] = []
   let bytes = 0
   try {
@@ -155,7 +155,8 @@ export async function detectLog(file: string): Promise<'socket-log' | 'other-jso
     if (!isZlibError(error)) throw inputError(file, error)
   }
   const start = Buffer.concat(chunks)
-  if (start.subarray(0, AVRO_MAGIC.length).equals(AVRO_MAGIC)) return 'socket-log'
+  if (startsWith(start, AVRO_MAGIC)) return 'socket-log'
+  if (startsWith(start, EVTX_MAGIC)) return 'evtx'
   const text = start.toString().trimStart()
   if (text === '') return 'empty'
   if (/^\{\s*"topic"\s*:\s*"(hosts|socket-snapshots|socket-events)"/.test(text)) return 'socket-log'
@@ -170,6 +171,8 @@ export async function detectLog(file: string): Promise<'socket-log' | 'other-jso
     return text.startsWith('{"') && bytes >= DETECTION_BYTES ? 'other-json' : 'unknown'
   }
 }
+
+const startsWith = (bytes: Buffer, magic: Buffer): boolean => bytes.subarray(0, magic.length).equals(magic)
 
 /** The file's bytes, gunzipped when they begin as gzip does, whatever the file's name. */
 export async function openLog(file: string): Promise<AsyncIterable<Buffer>> {

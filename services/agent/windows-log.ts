@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { EventProcess, Host, SocketEvent, SocketEvents } from '#schemas'
+import { ByteReader } from './byte-reader.ts'
+import { EVTX_MAGIC, type OnDamage, readEvtx } from './evtx.ts'
 import { type Line, splitLines } from './lines.ts'
 import { listLogFiles, MAX_LINE_BYTES, openLog } from './socket-log.ts'
 import {
@@ -27,28 +29,50 @@ export interface WindowsLog {
   skipped: Partial<Record<WindowsSkipReason, number>>
 }
 
-/** The last two are damage of the file itself. */
-export type WindowsSkipReason = BadRecord['reason'] | 'line-too-long' | 'cut-line' | 'damaged-gzip'
+/** `firstProblem`: the first damage of a file, as file, place and what is wrong; null where there is none. */
+export type WindowsLogOfFiles = WindowsLog & { firstProblem: string | null }
+
+/** From `cut-line` on it is damage of the file itself. */
+export type WindowsSkipReason = BadRecord['reason'] | 'line-too-long' | 'cut-line' | 'damaged-gzip' | 'damaged-evtx'
 
 const EVENTS_PER_MESSAGE = 10_000
 
 /** Sysmon's own words for a process that it knows by pid alone. */
 const UNKNOWN_PROCESS = '<unknown process>'
 
-/** Imports log files, or the `*.jsonl` and `*.jsonl.gz` of a folder. Throws InputError for a path that is not there. */
-export async function readWindowsLog(paths: readonly string[], wanted: WindowsEvidence | null): Promise<WindowsLog> {
+/** Imports log files, JSON lines or EVTX, or those of a folder. Throws InputError for a path that is not there. */
+export async function readWindowsLog(
+  paths: readonly string[],
+  wanted: WindowsEvidence | null,
+): Promise<WindowsLogOfFiles> {
   const skipped: WindowsLog['skipped'] = {}
+  let firstProblem: string | null = null
   async function* lines() {
     for (const file of await listLogFiles(paths)) {
+      const damaged = (reason: 'damaged-gzip' | 'damaged-evtx', what: string) => {
+        skip(skipped, reason)
+        firstProblem ??= `${file}${what}`
+      }
       try {
-        yield* splitLines(await openLog(file), MAX_LINE_BYTES)
+        yield* linesOf(await openLog(file), (detail, chunk) => damaged('damaged-evtx', `, chunk ${chunk}: ${detail}`))
       } catch (error) {
-        if (!(error as NodeJS.ErrnoException).code?.startsWith('Z_')) throw error
-        skip(skipped, 'damaged-gzip')
+        const { code, message } = error as NodeJS.ErrnoException
+        if (!code?.startsWith('Z_')) throw error
+        damaged('damaged-gzip', `: ${message}`)
       }
     }
   }
-  return importWindowsLog(lines(), wanted, skipped)
+  return { ...(await importWindowsLog(lines(), wanted, skipped)), firstProblem }
+}
+
+async function* linesOf(bytes: AsyncIterable<Buffer>, onDamage: OnDamage): AsyncGenerator<Line> {
+  const input = new ByteReader(bytes)
+  try {
+    const isEvtx = (await input.peek(EVTX_MAGIC.length)).subarray(0, EVTX_MAGIC.length).equals(EVTX_MAGIC)
+    yield* isEvtx ? readEvtx(input, onDamage) : splitLines(input.rest(), MAX_LINE_BYTES)
+  } finally {
+    await input.close()
+  }
 }
 
 function skip(skipped: WindowsLog['skipped'], reason: WindowsSkipReason) {

@@ -40,7 +40,7 @@ export const labelCommand = (): Command =>
       .argument('<capture...>', 'pcap or pcapng files, plain, gzip or zstd; folders of them; - for standard input')
       .option(
         '--sockets <log...>',
-        'socket logs of `proclabel record`, folders of them, or Windows event logs as JSON lines',
+        'socket logs of `proclabel record`, folders of them, or Windows event logs (EVTX or JSON lines)',
       )
       .addOption(
         new Option('--evidence <log>', 'which Windows events name the owner; by default those that name more').choices([

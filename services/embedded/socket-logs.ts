@@ -1,16 +1,8 @@
 import { codecs, type Host } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import type { AgentTopic } from '../agent/agent.ts'
-import { splitLines } from '../agent/lines.ts'
-import {
-  detectLog,
-  listLogFiles,
-  MAX_LINE_BYTES,
-  openLog,
-  readSocketLog,
-  type SocketLogRecord,
-} from '../agent/socket-log.ts'
-import { importWindowsLog } from '../agent/windows-log.ts'
+import { detectLog, listLogFiles, readSocketLog, type SocketLogRecord } from '../agent/socket-log.ts'
+import { readWindowsLog } from '../agent/windows-log.ts'
 import type { WindowsEvidence } from '../agent/windows-log-record.ts'
 
 /** A record of a socket log, ready for the bus. */
@@ -58,10 +50,11 @@ export async function openSocketLogs(paths: readonly string[], evidence: Windows
     if (kind === 'socket-log') {
       const hostId = await lookThrough(logs, file)
       filesByHost.set(hostId, [...(filesByHost.get(hostId) ?? []), file])
-    } else if (kind === 'other-json') {
+    } else if (kind === 'other-json' || kind === 'evtx') {
       strands.push(...(await importWindows(logs, file, evidence)))
     } else {
-      const what = kind === 'empty' ? 'is empty' : 'is neither a socket log nor a Windows event log in JSON lines'
+      const what =
+        kind === 'empty' ? 'is empty' : 'is neither a socket log nor a Windows event log (EVTX or JSON lines)'
       throw new InputError('PROCLABEL_INPUT', `socket log ${file} ${what}`)
     }
   }
@@ -97,10 +90,14 @@ function putHost(logs: SocketLogs, host: Host): void {
 }
 
 async function importWindows(logs: SocketLogs, file: string, evidence: WindowsEvidence | null): Promise<Strand[]> {
-  const log = await importWindowsLog(splitLines(await openLog(file), MAX_LINE_BYTES), evidence)
+  const log = await readWindowsLog([file], evidence)
   const { sysmon, security } = log.connections
+  if (log.firstProblem) logs.notes.push(`skipped ${log.firstProblem}`)
   if (log.hosts.length === 0)
-    throw new InputError('PROCLABEL_INPUT', `socket log ${file}: no line of it is a record of a Windows event log`)
+    throw new InputError(
+      'PROCLABEL_INPUT',
+      `socket log ${file}: no event of it is one of Sysmon or Security that names a process`,
+    )
   logs.notes.push(
     `${file}: using the ${log.evidence} events (Sysmon 3: ${sysmon}, Security 5156: ${security}) of ${log.hosts.length} host(s)`,
   )
