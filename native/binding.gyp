@@ -20,7 +20,10 @@
         "src/packet/name_filter.cc",
         "src/packet/ppp.cc",
         "src/packet/transport.cc",
-        "src/packet/udp_tunnels.cc"
+        "src/packet/udp_tunnels.cc",
+        "src/session/digest.cc",
+        "src/session/session_table.cc",
+        "src/session/session_text.cc"
       ],
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")", "src"],
       "defines": ["NAPI_VERSION=9", "NAPI_CPP_EXCEPTIONS"],

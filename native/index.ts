@@ -35,3 +35,13 @@ export function loadNative(): NativeAddon {
   }
   throw new NativeLoadError(`the native addon cannot be loaded (npm run setup builds it); tried ${problems.join('; ')}`)
 }
+
+/** The addon; null where it cannot be loaded. */
+export function loadNativeIfBuilt(): NativeAddon | null {
+  try {
+    return loadNative()
+  } catch (error) {
+    if (error instanceof NativeLoadError) return null
+    throw error
+  }
+}

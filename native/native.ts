@@ -22,6 +22,11 @@ export interface NativeAddon {
    * packet the same one is a copy of it and is not counted; negative: no packet is.
    */
   openCapture: (keepUnmonitored: boolean, snapLength: number, duplicateWindowUs: number) => NativeCapture
+  /**
+   * Sessions that concern no monitored host. The texts are what is said of TCP and UDP sessions and of others: the fields of a
+   * record from `label` to `evidence`, as JSON without braces.
+   */
+  openSessions: (judgedTcpOrUdp: string, judgedOther: string) => NativeSessions
 }
 
 /** One reader of the socket table; not to be shared between threads. */
@@ -240,4 +245,55 @@ export interface NativeFrameCounts {
   fates: Float64Array
   /** LINKTYPE_ values of the frames that were `unsupported-link-type`. */
   unsupportedLinkTypes: number[]
+}
+
+/** What SessionTable of services/core/session-table.ts does, and the records as JSON lines; not to be shared between threads. */
+export interface NativeSessions {
+  /**
+   * Gathers a batch's packets into sessions and lets time go on to `until_us`. Texts are JSON: `tunnels` in the batch's order; for
+   * packet `namedRows[i]` its fields from `sni` to `ja4` without braces, and whether the SNI is known. Throws a RangeError for
+   * columns that do not fit each other. The batch is the caller's own.
+   */
+  apply: (
+    batch: NativeSessionColumns,
+    tunnels: readonly string[],
+    namedRows: Uint32Array,
+    hasSni: Uint8Array,
+    names: readonly string[],
+  ) => void
+  /** The input is over: ends every session. */
+  finish: () => void
+  /** The sessions that ended and have not been written. */
+  ended: () => NativeEndedSessions
+  /**
+   * Writes records of sessions that ended, as many as fit, in order; answers with the bytes written, 0 when there are no more.
+   * `dnsNames`: JSON, one for each session that had ended at the first call; null where none has one.
+   */
+  write: (to: Uint8Array, dnsNames: readonly string[] | null) => number
+}
+
+/** Columns of a batch under their names in schemas/packet-batch.avsc. */
+export interface NativeSessionColumns {
+  flow_address: Uint8Array
+  flow_port: Uint8Array
+  flow_protocol: Uint8Array
+  flow_vlan: Uint8Array
+  flow_tunnel: Uint8Array
+  packet_flow: Uint8Array
+  packet_time: Uint8Array
+  packet_ip_length: Uint8Array
+  packet_tcp_flags: Uint8Array
+  packet_direction: Uint8Array
+  syn_sequence: Uint8Array
+  base_us: number
+  until_us: number
+  lost: number
+}
+
+export interface NativeEndedSessions {
+  count: number
+  /** 32 bytes a session: who opened it, and the other end. */
+  ends: Uint8Array
+  firstUs: Float64Array
+  protocol: Uint8Array
 }

@@ -13,7 +13,7 @@ import { fuzz } from './fuzz.mjs'
 
 const system = process.platform === 'linux' ? ['src/linux/*.cc'] : []
 const sources = globSync(
-  ['test/*.cc', 'test/{packet,windows}/*.cc', 'src/packet/*.cc', ...pureWindowsSources, ...system],
+  ['test/*.cc', 'test/{packet,session,windows}/*.cc', 'src/{packet,session}/*.cc', ...pureWindowsSources, ...system],
   { cwd: native },
 ).sort()
 

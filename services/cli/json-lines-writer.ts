@@ -34,6 +34,19 @@ export class JsonLinesWriter {
     return this.#chunk.length < chunkLength ? undefined : this.#flush()
   }
 
+  /** Whole lines; resolves when the caller may use the memory again. */
+  async writeLines(lines: Uint8Array): Promise<void> {
+    await this.#flush()
+    this.#throwFailure()
+    await new Promise<void>(resolve => {
+      this.#stream.write(lines, error => {
+        if (error) this.#fail(error)
+        resolve()
+      })
+    })
+    this.#throwFailure()
+  }
+
   async end(): Promise<void> {
     await this.#flush()
     if (this.#stream === process.stdout) return

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import process from 'node:process'
 import { Command, Option } from 'commander'
+import { loadNativeIfBuilt } from '#native'
 import type { LabeledSession } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import { exitCodes } from '#shared/exit-codes.ts'
@@ -9,10 +10,12 @@ import { captureFiles, mergeCaptures } from '../capture/files/merge-captures.ts'
 import { isByHost } from '../capture/host-files/minute-files.ts'
 import { annotate } from '../embedded/annotate.ts'
 import { type LabelResult, labelCapture } from '../embedded/label.ts'
+import { labelBare } from '../embedded/label-bare.ts'
 import { PacketLabels } from '../embedded/packet-labels.ts'
 import { openSocketLogs, type SocketLogs } from '../embedded/socket-logs.ts'
 import { type FormatName, formatNames } from '../export/formats.ts'
 import { type DuplicateFlags, duplicateOption, duplicateWindowUs } from './duplicate-option.ts'
+import { JsonLinesWriter } from './json-lines-writer.ts'
 import { linkTypeText } from './link-type-text.ts'
 import { type MatchFlags, matchConstants, matchOptions } from './match-options.ts'
 import { Progress } from './progress.ts'
@@ -72,15 +75,19 @@ export const labelCommand = (): Command =>
       return writer.write(session)
     }
     const progress = await Progress.start(files, flags.quiet === true)
-    const result = await labelCapture({
+    const options = {
       packets,
-      logs,
-      constants,
       sensorId: flags.sensor,
       duplicateWindowUs: duplicateWindowUs(flags, 0) ?? (isByHost(files) ? 0 : null),
-      sink,
       onProgress: () => progress.update(packets.statistics()),
-    })
+    }
+    const isBare = logs === null && labels === null
+    const addon = isBare ? loadNativeIfBuilt() : null
+    const result =
+      addon !== null && writer instanceof JsonLinesWriter
+        ? await labelBare(addon, options, lines => writer.writeLines(lines))
+        : await labelCapture({ ...options, logs, constants, sink })
+    if ('sessions' in result) for (const [proto, count] of result.sessions) summary.addUnmonitored(proto, count)
     progress.end()
     await writer.end()
     await packets.close()
@@ -109,7 +116,11 @@ export const labelCommand = (): Command =>
   })
 
 /** Why a socket log says nothing about a capture, in a sentence; null when it may. */
-function whyUnfit(logs: SocketLogs, { firstUs, lastUs }: LabelResult, monitored: number): string | null {
+function whyUnfit(
+  logs: SocketLogs,
+  { firstUs, lastUs }: Pick<LabelResult, 'firstUs' | 'lastUs'>,
+  monitored: number,
+): string | null {
   if (firstUs === null || lastUs === null) return null
   const hosts = logs.hosts.map(({ host_id }) => host_id).join(', ')
   if (monitored === 0) {

@@ -60,6 +60,12 @@ export class Summary {
     this.#count(row, 1)
   }
 
+  /** So many sessions of a protocol that are no monitored host's. */
+  addUnmonitored(proto: string, sessions: number): void {
+    this.#sessions += sessions
+    increase(this.#protocols, proto, sessions)
+  }
+
   /** Takes back a row that was added, as when a later revision of its session replaces it. */
   remove(row: SummaryRow): void {
     this.#count(row, -1)

@@ -8,7 +8,7 @@ import { createCapture } from '../capture/create-capture.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
 import { Matcher, withinProcess } from '../matcher/matcher.ts'
 import { type LogHistory, portKey, readLogHistory } from './log-history.ts'
-import { PacketPublisher } from './packet-publisher.ts'
+import { onBus, PacketPublisher } from './packet-publisher.ts'
 import type { SocketLogs } from './socket-logs.ts'
 
 /** The socket log is read this far ahead of the packets, so that a host clock behind the capture's costs no second judgement. */
@@ -58,7 +58,7 @@ export async function labelCapture(options: LabelOptions): Promise<LabelResult> 
     keepUnmonitored: true,
     duplicateWindowUs: options.duplicateWindowUs ?? null,
   })
-  const publisher = new PacketPublisher(bus, packets, capture)
+  const publisher = new PacketPublisher(packets, capture, onBus(bus))
   const running = matcher.run(stop.signal)
   // A consumer that fails must not leave the producer waiting for room in its queue.
   running.catch(() => bus.close())

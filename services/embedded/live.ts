@@ -11,7 +11,7 @@ import { createCapture } from '../capture/create-capture.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
 import { Matcher, withinProcess } from '../matcher/matcher.ts'
 import { exportSessions } from './export-sessions.ts'
-import { PacketPublisher } from './packet-publisher.ts'
+import { onBus, PacketPublisher } from './packet-publisher.ts'
 
 const tickMs = 1000
 
@@ -34,7 +34,7 @@ export async function runLive(options: LiveOptions): Promise<void> {
   const directory = new HostDirectory()
   const matcher = new Matcher({ bus, store: new MemoryStore(), constants, provisional: true, ...withinProcess })
   const capture = createCapture({ sensorId: hostId, runId: randomUUID(), hosts: directory, keepUnmonitored: true })
-  const publisher = new PacketPublisher(bus, packets, capture)
+  const publisher = new PacketPublisher(packets, capture, onBus(bus))
   const stopConsumers = new AbortController()
   const consuming = Promise.all([matcher.run(stopConsumers.signal), exportSessions(bus, sink, stopConsumers.signal)])
   consuming.catch(() => bus.close())

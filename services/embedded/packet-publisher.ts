@@ -3,17 +3,17 @@ import type { Bus } from '#shared/bus/bus.ts'
 import type { PacketCapture } from '../capture/capture.ts'
 import type { FrameBlock, PacketSource } from '../capture/packet-source.ts'
 
-/** Puts a capture's batches on the bus, each with what the sensor lost since its host's batch before. */
+/** Hands a capture's batches on, each with what the sensor lost since its host's batch before. */
 export class PacketPublisher {
-  readonly #bus: Bus
+  readonly #deliver: (batch: PacketBatch) => Promise<void>
   readonly #packets: PacketSource
   readonly #capture: PacketCapture
   #lost = 0
   /** By host: how much of the loss its batches have told. */
   readonly #told = new Map<string, number>()
 
-  constructor(bus: Bus, packets: PacketSource, capture: PacketCapture) {
-    this.#bus = bus
+  constructor(packets: PacketSource, capture: PacketCapture, deliver: (batch: PacketBatch) => Promise<void>) {
+    this.#deliver = deliver
     this.#packets = packets
     this.#capture = capture
   }
@@ -33,7 +33,12 @@ export class PacketPublisher {
       const { host_id } = batch
       batch.lost = this.#lost - (this.#told.get(host_id) ?? 0)
       this.#told.set(host_id, this.#lost)
-      await this.#bus.publish('packets', [{ key: partitionKey(host_id), value: codecs.packets.encode(batch) }])
+      await this.#deliver(batch)
     }
   }
 }
+
+export const onBus =
+  (bus: Bus) =>
+  async (batch: PacketBatch): Promise<void> =>
+    bus.publish('packets', [{ key: partitionKey(batch.host_id), value: codecs.packets.encode(batch) }])
