@@ -8,12 +8,9 @@ import { exitCodes } from '#shared/exit-codes.ts'
 import type { WindowsEvidence } from '../agent/windows-log-record.ts'
 import { captureFiles, mergeCaptures } from '../capture/files/merge-captures.ts'
 import { isByHost } from '../capture/host-files/minute-files.ts'
-import { annotate } from '../embedded/annotate.ts'
-import { type LabelResult, labelCapture } from '../embedded/label.ts'
-import { labelBare } from '../embedded/label-bare.ts'
-import { PacketLabels } from '../embedded/packet-labels.ts'
-import { openSocketLogs, type SocketLogs } from '../embedded/socket-logs.ts'
-import { type FormatName, formatNames } from '../export/formats.ts'
+import type { LabelResult } from '../embedded/label.ts'
+import type { SocketLogs } from '../embedded/socket-logs.ts'
+import { type FormatName, formatNames } from '../export/format-names.ts'
 import { type DuplicateFlags, duplicateOption, duplicateWindowUs } from './duplicate-option.ts'
 import { JsonLinesWriter } from './json-lines-writer.ts'
 import { linkTypeText } from './link-type-text.ts'
@@ -22,6 +19,15 @@ import { Progress } from './progress.ts'
 import { sessionWriter } from './session-writer.ts'
 import { Summary, summaryRow } from './summary.ts'
 import { count } from './text-table.ts'
+
+// What only some runs need is loaded by those: loading all of it takes longer than a small capture.
+const embedded = {
+  bare: () => import('../embedded/label-bare.ts'),
+  label: () => import('../embedded/label.ts'),
+  logs: () => import('../embedded/socket-logs.ts'),
+  labels: () => import('../embedded/packet-labels.ts'),
+  annotate: () => import('../embedded/annotate.ts'),
+} as const
 
 /** Clocks may differ by this much before capture and log are said not to overlap. */
 const clockSlackUs = 60_000_000
@@ -59,15 +65,17 @@ export const labelCommand = (): Command =>
       .option('--quiet', 'no progress bar and no report, only the line of counts'),
   ).action(async (captures: string[], flags: LabelFlags) => {
     const constants = await matchConstants(flags)
-    const logs = flags.sockets ? await openSocketLogs(flags.sockets, flags.evidence ?? null) : null
+    const logs = flags.sockets
+      ? await (await embedded.logs()).openSocketLogs(flags.sockets, flags.evidence ?? null)
+      : null
     const files = await captureFiles(captures)
     if (files.length === 0)
       throw new InputError('PROCLABEL_INPUT', `no capture (*.pcap, *.pcapng, *.cap) in ${captures.join(', ')}`)
     const packets = await mergeCaptures(files)
     if (flags.pcapng !== undefined && files.includes('-'))
       throw new InputError('PROCLABEL_CONFIG', '--pcapng reads the captures twice: give files, not standard input')
-    const labels = flags.pcapng === undefined ? null : new PacketLabels()
-    const writer = sessionWriter(flags.format, flags.out)
+    const labels = flags.pcapng === undefined ? null : new (await embedded.labels()).PacketLabels()
+    const writer = await sessionWriter(flags.format, flags.out)
     const summary = new Summary()
     const sink = (session: LabeledSession) => {
       summary.add(summaryRow(session))
@@ -85,14 +93,15 @@ export const labelCommand = (): Command =>
     const addon = isBare ? loadNativeIfBuilt() : null
     const result =
       addon !== null && writer instanceof JsonLinesWriter
-        ? await labelBare(addon, options, lines => writer.writeLines(lines))
-        : await labelCapture({ ...options, logs, constants, sink })
+        ? await (await embedded.bare()).labelBare(addon, options, lines => writer.writeLines(lines))
+        : await (await embedded.label()).labelCapture({ ...options, logs, constants, sink })
     if ('sessions' in result) for (const [proto, count] of result.sessions) summary.addUnmonitored(proto, count)
     progress.end()
     await writer.end()
     await packets.close()
     if (labels !== null) {
       const again = await mergeCaptures(files)
+      const { annotate } = await embedded.annotate()
       await annotate(again, labels, { pcapng: flags.pcapng!, perProcess: null, cutPayload: false })
       await again.close()
     }

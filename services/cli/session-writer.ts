@@ -1,7 +1,6 @@
 import type { LabeledSession } from '#schemas'
 import { InputError } from '#shared/errors.ts'
-import { finerLabel } from '../export/finer-label.ts'
-import { type FormatName, tableOf } from '../export/formats.ts'
+import type { FormatName } from '../export/format-names.ts'
 import { JsonLinesWriter } from './json-lines-writer.ts'
 
 export interface SessionWriter {
@@ -11,9 +10,11 @@ export interface SessionWriter {
 }
 
 /** Writes sessions to one file; `-` is standard output, for JSON lines alone. Throws InputError. */
-export function sessionWriter(format: FormatName, path: string): SessionWriter {
+export async function sessionWriter(format: FormatName, path: string): Promise<SessionWriter> {
   if (format === 'jsonl') return new JsonLinesWriter(path)
   if (path === '-') throw new InputError('PROCLABEL_CONFIG', `--format ${format} needs a file: give it with --out`)
+  const { tableOf } = await import('../export/formats.ts')
+  const { finerLabel } = await import('../export/finer-label.ts')
   const table = tableOf(format, false).create(path)
   return {
     write: session => {

@@ -3,7 +3,7 @@ import { DnsNames } from '#core/decode/dns-names.ts'
 import { noAgentDecision } from '#core/match.ts'
 import { judgementOf, protocolName } from '#core/session.ts'
 import type { NativeAddon, NativeEndedSessions, NativeSessions } from '#native'
-import { directionBits, type PacketBatch, readPacketColumns } from '#schemas'
+import type { PacketBatch } from '#schemas'
 
 /** Takes records as JSON lines; the bytes are valid until it is done. */
 export type LineSink = (lines: Uint8Array) => Promise<void>
@@ -34,7 +34,7 @@ export class BareSessions {
   }
 
   async apply(batch: PacketBatch): Promise<void> {
-    this.#learnNames(batch)
+    if (batch.dns.length > 0) await this.#learnNames(batch)
     const { names, tunnels } = batch
     this.#native.apply(
       batch,
@@ -72,8 +72,9 @@ export class BareSessions {
   }
 
   /** Answers are remembered for the address that received them. */
-  #learnNames(batch: PacketBatch): void {
-    if (batch.dns.length === 0) return
+  async #learnNames(batch: PacketBatch): Promise<void> {
+    // Not loaded where nothing is asked: it compiles all schemas.
+    const { directionBits, readPacketColumns } = await import('#schemas')
     const { flowAddress, packetFlow, packetTime, direction, baseUs } = readPacketColumns(batch)
     for (const { packet, name, ip, ttl_s } of batch.dns) {
       const toRemote = (direction[packet]! & directionBits.fromRemote) === 0

@@ -8,7 +8,8 @@ import { createCapture } from '../capture/create-capture.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
 import { Matcher, withinProcess } from '../matcher/matcher.ts'
 import { type LogHistory, portKey, readLogHistory } from './log-history.ts'
-import { onBus, PacketPublisher } from './packet-publisher.ts'
+import { onBus } from './on-bus.ts'
+import { PacketPublisher } from './packet-publisher.ts'
 import type { SocketLogs } from './socket-logs.ts'
 
 /** The socket log is read this far ahead of the packets, so that a host clock behind the capture's costs no second judgement. */

@@ -11,7 +11,8 @@ import { createCapture } from '../capture/create-capture.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
 import { Matcher, withinProcess } from '../matcher/matcher.ts'
 import { exportSessions } from './export-sessions.ts'
-import { onBus, PacketPublisher } from './packet-publisher.ts'
+import { onBus } from './on-bus.ts'
+import { PacketPublisher } from './packet-publisher.ts'
 
 const tickMs = 1000
 

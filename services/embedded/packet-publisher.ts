@@ -1,5 +1,4 @@
-import { codecs, type PacketBatch, partitionKey } from '#schemas'
-import type { Bus } from '#shared/bus/bus.ts'
+import type { PacketBatch } from '#schemas'
 import type { PacketCapture } from '../capture/capture.ts'
 import type { FrameBlock, PacketSource } from '../capture/packet-source.ts'
 
@@ -37,8 +36,3 @@ export class PacketPublisher {
     }
   }
 }
-
-export const onBus =
-  (bus: Bus) =>
-  async (batch: PacketBatch): Promise<void> =>
-    bus.publish('packets', [{ key: partitionKey(batch.host_id), value: codecs.packets.encode(batch) }])
