@@ -33,9 +33,11 @@
       "conditions": [
         ["OS=='linux'", {
           "sources": [
+            "src/linux/address_list.cc",
             "src/linux/diag_messages.cc",
             "src/linux/linux_events.cc",
             "src/linux/linux_source.cc",
+            "src/linux/network_namespaces.cc",
             "src/linux/packet_filter.cc",
             "src/linux/packet_ring.cc",
             "src/linux/packet_source.cc",

@@ -3,13 +3,16 @@
  * crosses; absent is null. The columns of a poll are the caller's own: nothing writes to them later.
  */
 export interface NativeAddon {
-  /** Throws an Error with the system's `code` (EPERM, ENOENT…) where the socket table cannot be read. */
-  openSocketSource: () => NativeSocketSource
   /**
-   * `mechanism` is one of the system's (Linux: ebpf, tracepoint), with so much room for events not yet read. Throws as
-   * openSocketSource does.
+   * `allNamespaces`: with the sockets of other network namespaces, on Linux; those that are bound to no address are told with
+   * each of their namespace's. Throws an Error with the system's `code` (EPERM, ENOENT…) where the socket table cannot be read.
    */
-  openEventSource: (mechanism: string, bufferBytes: number) => NativeEventSource
+  openSocketSource: (allNamespaces: boolean) => NativeSocketSource
+  /**
+   * `mechanism` is one of the system's (Linux: ebpf, tracepoint), with so much room for events not yet read. `allNamespaces`
+   * and what it throws are as of openSocketSource.
+   */
+  openEventSource: (mechanism: string, bufferBytes: number, allNamespaces: boolean) => NativeEventSource
   /**
    * Captures on an interface, with so much room for frames not yet fetched; `filter` is empty for none. Sources of one `group`
    * (0 for none, to 65,535) share the frames, by flow. Throws as openSocketSource does; the code is FILTER for a filter that cannot
@@ -35,8 +38,18 @@ export interface NativeSocketSource {
   restriction: () => string | null
   /** The difference to the poll before; the first one opens every socket. Throws as openSocketSource does. */
   poll: () => NativePoll
+  /** Those of other network namespaces, as of the last poll, none of loopback; null without any. Throws as openSocketSource does. */
+  addresses: () => NativeAddresses | null
   /** Gives the handles back at once instead of when the garbage is collected; poll throws from then on. */
   close: () => void
+}
+
+/** Addresses in columns. */
+export interface NativeAddresses {
+  /** 16 bytes each, IPv4 as v4-mapped. */
+  address: Uint8Array
+  /** Of the network namespace that has it. */
+  namespaceInode: Float64Array
 }
 
 export interface NativePoll {
@@ -84,6 +97,8 @@ export interface NativeProcess {
   parentPid: number | null
   services: string[]
   containerId: string | null
+  /** `NAMESPACE/NAME` in Kubernetes; null outside of pods, and when not known. */
+  pod: string | null
   /** Name, or number as text where it has no name here. */
   user: string | null
 }

@@ -8,6 +8,8 @@ export interface HostAddress {
   since_us: number | null
   /** Last moment the host had it; null while it still has it or when not known. */
   until_us: number | null
+  /** Inode of the network namespace on the host that has it, as lsns shows it: a container's; null for the host's own. Sockets of the host that are bound to no address do not take packets for it. */
+  namespace: number | null
 }
 
 /** Who a monitored host is. Topic hosts (compacted), key host_id; written by the agent at start, on every change and once a minute. */
@@ -104,6 +106,8 @@ export interface Process {
   container_id: string | null
   /** User name; null when not known or not allowed. */
   user: string | null
+  /** Kubernetes pod as NAMESPACE/NAME; null outside of pods and when not known. */
+  pod: string | null
 }
 
 /** One or more polls of a host's socket table. Topic socket-snapshots, key host_id; written by the agent. Poll k can be rebuilt from the last keyframe; a gap in poll_seq is closed by the next keyframe. */
@@ -166,6 +170,8 @@ export interface EventProcess {
   container_id: string | null
   /** User name; null when not known or not allowed. */
   user: string | null
+  /** Kubernetes pod as NAMESPACE/NAME; null outside of pods and when not known. */
+  pod: string | null
 }
 
 /** Socket and process events of a host, as its kernel or its event log told them. Topic socket-events, key host_id; written by the agent. A message without events is a tick: it moves until_us. */
@@ -314,6 +320,8 @@ export interface Label {
   service: string | null
   /** Container id; null outside containers. */
   container_id: string | null
+  /** Kubernetes pod as NAMESPACE/NAME; null outside of pods and when not known. */
+  pod: string | null
 }
 
 export type Stage = 'A' | 'A2' | 'B' | 'C' | 'D' | 'F' | 'N'

@@ -45,6 +45,7 @@ Napi::Object to_process(Napi::Env env, const Process& process) {
   for (uint32_t i = 0; i < process.services.size(); i++) services[i] = process.services[i];
   object.Set("services", services);
   object.Set("containerId", text_or_null(env, process.container_id));
+  object.Set("pod", text_or_null(env, process.pod));
   object.Set("user", text_or_null(env, process.user));
   return object;
 }
@@ -109,12 +110,13 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeSocketSource",
                        {InstanceMethod<&SocketSource::restriction>("restriction"),
-                        InstanceMethod<&SocketSource::poll>("poll"), InstanceMethod<&SocketSource::close>("close")});
+                        InstanceMethod<&SocketSource::poll>("poll"),
+                        InstanceMethod<&SocketSource::addresses>("addresses"), InstanceMethod<&SocketSource::close>("close")});
   }
 
   explicit SocketSource(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SocketSource>(info) {
     try {
-      source_ = proclabel::open_socket_source();
+      source_ = proclabel::open_socket_source(info[0].As<Napi::Boolean>());
     } catch (const proclabel::SourceError& error) {
       throw to_error(info.Env(), error);
     }
@@ -134,6 +136,26 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
       object.Set("total", static_cast<double>(poll.total));
       object.Set("opened", poll.opened.empty() ? env.Null() : Napi::Value(to_sockets(env, poll.opened)));
       object.Set("closed", to_ids(env, poll.closed));
+      return object;
+    } catch (const proclabel::SourceError& error) {
+      throw to_error(env, error);
+    }
+  }
+
+  Napi::Value addresses(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    try {
+      const auto addresses = opened(info).addresses();
+      if (addresses.empty()) return env.Null();
+      auto bytes = Napi::Uint8Array::New(env, addresses.size() * 16);
+      auto inodes = Napi::Float64Array::New(env, addresses.size());
+      for (size_t i = 0; i < addresses.size(); i++) {
+        std::copy(addresses[i].address.begin(), addresses[i].address.end(), bytes.Data() + i * 16);
+        inodes[i] = static_cast<double>(addresses[i].namespace_inode);
+      }
+      Napi::Object object = Napi::Object::New(env);
+      object.Set("address", bytes);
+      object.Set("namespaceInode", inodes);
       return object;
     } catch (const proclabel::SourceError& error) {
       throw to_error(env, error);
@@ -197,7 +219,8 @@ class EventSource : public Napi::ObjectWrap<EventSource> {
 
   explicit EventSource(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EventSource>(info) {
     try {
-      source_ = proclabel::open_event_source(info[0].As<Napi::String>(), info[1].As<Napi::Number>().Int64Value());
+      source_ = proclabel::open_event_source(info[0].As<Napi::String>(), info[1].As<Napi::Number>().Int64Value(),
+                                             info[2].As<Napi::Boolean>());
     } catch (const proclabel::SourceError& error) {
       throw to_error(info.Env(), error);
     }
@@ -577,12 +600,12 @@ class Sessions : public Napi::ObjectWrap<Sessions> {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   const auto socket_source = std::make_shared<Napi::FunctionReference>(Napi::Persistent(SocketSource::define(env)));
-  exports.Set("openSocketSource", Napi::Function::New(env, [socket_source](const Napi::CallbackInfo&) {
-                return socket_source->New({});
+  exports.Set("openSocketSource", Napi::Function::New(env, [socket_source](const Napi::CallbackInfo& info) {
+                return socket_source->New({info[0]});
               }, "openSocketSource"));
   const auto event_source = std::make_shared<Napi::FunctionReference>(Napi::Persistent(EventSource::define(env)));
   exports.Set("openEventSource", Napi::Function::New(env, [event_source](const Napi::CallbackInfo& info) {
-                return event_source->New({info[0], info[1]});
+                return event_source->New({info[0], info[1], info[2]});
               }, "openEventSource"));
   const auto packet_source = std::make_shared<Napi::FunctionReference>(Napi::Persistent(PacketSource::define(env)));
   exports.Set("openPacketSource", Napi::Function::New(env, [packet_source](const Napi::CallbackInfo& info) {

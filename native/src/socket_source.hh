@@ -22,6 +22,8 @@ struct Process {
   std::vector<std::string> services;
   /** Empty outside containers. */
   std::string container_id;
+  /** `NAMESPACE/NAME` in Kubernetes; empty outside of pods, and when not known. */
+  std::string pod;
   /** Name of the user it runs as, or the number where no name is known; empty when not known. */
   std::string user;
 
@@ -90,6 +92,13 @@ struct Poll {
   std::vector<uint64_t> closed;
 };
 
+/** An address of another network namespace, a container's, whose sockets are told too. */
+struct PlacedAddress {
+  /** Inode of the namespace. */
+  uint64_t namespace_inode = 0;
+  Address address{};
+};
+
 /** The system refused what a source cannot do without. */
 class SourceError : public std::runtime_error {
  public:
@@ -106,11 +115,17 @@ class SocketSource {
   /** What it cannot see for want of privileges, in a sentence for the user; empty when it sees all, or cannot tell. */
   virtual std::string restriction() const { return {}; }
 
+  /** Those of other network namespaces, as of the last poll; none of loopback. Throws SourceError. */
+  virtual std::vector<PlacedAddress> addresses() { return {}; }
+
   /** Reads the table; the first poll opens every socket there is. The result is valid until the next call. Throws SourceError. */
   virtual const Poll& poll() = 0;
 };
 
-/** The source of the system this was built for. Throws SourceError. */
-std::unique_ptr<SocketSource> open_socket_source();
+/**
+ * The source of the system this was built for. `all_namespaces`: with the sockets of other network namespaces, on Linux; those
+ * that are bound to no address are told with each of their namespace's. Throws SourceError.
+ */
+std::unique_ptr<SocketSource> open_socket_source(bool all_namespaces);
 
 }  // namespace proclabel

@@ -34,7 +34,7 @@ class Listener {
 }  // namespace
 
 TEST("a source opens a socket with its owner, says nothing more of it, and closes it") {
-  const auto source = open_socket_source();
+  const auto source = open_socket_source(false);
   source->poll();
   uint64_t id = 0;
   {
@@ -60,7 +60,7 @@ TEST("a source opens a socket with its owner, says nothing more of it, and close
 }
 
 TEST("a descriptor that takes another's place is found, though their number stays the same") {
-  const auto source = open_socket_source();
+  const auto source = open_socket_source(false);
   auto first = std::make_unique<Listener>();
   source->poll();
   first.reset();

@@ -118,3 +118,26 @@ TEST("no text makes the readers of /proc read beyond its end") {
     base_name(executable_path(view));
   }
 }
+
+TEST("the pod of a cgroup, in the names that either driver of the kubelet gives it") {
+  const std::string uid = "12345678-9abc-4def-8123-456789abcdef", config_hash(32, 'b');
+  for (const std::string& path : {
+           "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod12345678_9abc_4def_8123_456789abcdef.slice/crio-" + id,
+           "12:pids:/kubepods/besteffort/pod" + uid + "/" + id + "\n0::/\n",
+           std::string("0::/../kubepods-pod12345678_9abc_4def_8123_456789abcdef.slice"),
+       }) {
+    CHECK_EQUAL(pod_uid(path), uid);
+  }
+  CHECK_EQUAL(pod_uid("0::/kubepods/burstable/pod" + config_hash + "/" + id), config_hash);
+  for (const std::string& path : {std::string("0::/kubepods.slice"), std::string("0::/pod"), "0::/pod" + uid.substr(1),
+                                  "0::/podman-" + id, "0::/libpod-" + id + ".scope", std::string()}) {
+    CHECK_EQUAL(pod_uid(path), "");
+  }
+}
+
+TEST("the name of a pod from the folder of its logs") {
+  CHECK_EQUAL(pod_name_of("shop_web-0_123", "123"), "shop/web-0");
+  for (const char* other : {"shop_web-0_124", "shop_web-0", "_web-0_123", "shop__123", "123", "", ".", "a_b_c_123"}) {
+    CHECK_EQUAL(pod_name_of(other, "123"), "");
+  }
+}

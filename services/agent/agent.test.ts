@@ -190,18 +190,19 @@ test('while events tell everything polls are rare and events are still fetched; 
 })
 
 test('the host is told at the start, when addresses or its pace change, and once a minute', () => {
-  let addresses = ['192.0.2.1']
+  const own = (ip: string) => ({ ip, namespace: null })
+  let addresses = [own('192.0.2.1')]
   const host = new HostRecorder('desk', 'linux', () => addresses)
   const second = 1_000_000
   const span = (record: Host | null) => record?.addresses.map(({ ip, since_us, until_us }) => [ip, since_us, until_us])
   assert.deepEqual(span(host.next(1 * second, 50)), [['192.0.2.1', null, null]])
   assert.equal(host.next(2 * second, 50), null)
-  addresses = ['192.0.2.1', '2001:db8::1']
+  addresses = [own('192.0.2.1'), own('2001:db8::1')]
   assert.deepEqual(span(host.next(3 * second, 50)), [
     ['192.0.2.1', null, null],
     ['2001:db8::1', 2 * second, null],
   ])
-  addresses = ['2001:db8::1']
+  addresses = [own('2001:db8::1')]
   const ended = [
     ['192.0.2.1', null, 4 * second],
     ['2001:db8::1', 2 * second, null],

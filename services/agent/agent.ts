@@ -3,7 +3,7 @@ import os from 'node:os'
 import type { Topic, TopicRecord } from '#schemas'
 import { EventMessages } from './event-messages.ts'
 import type { EventSource } from './event-source.ts'
-import { HostRecorder } from './host-record.ts'
+import { HostRecorder, readAddresses } from './host-record.ts'
 import { PollPace } from './poll-pace.ts'
 import type { Privacy } from './privacy.ts'
 import { SnapshotBuilder } from './snapshots.ts'
@@ -81,7 +81,7 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
     Math.round((options.keyframePeriodMs ?? DEFAULT_KEYFRAME_PERIOD_MS) / MESSAGE_PERIOD_MS),
   )
   const snapshots = new SnapshotBuilder(hostId, randomUUID(), messagesPerKeyframe)
-  const host = new HostRecorder(hostId, source.os)
+  const host = new HostRecorder(hostId, source.os, () => readAddresses(source.addresses?.()))
   const { calmPollPeriodMs, maxCpuShare } = options
   const pace = new PollPace({ periodMs: pollPeriodMs, calmPeriodMs: calmPollPeriodMs, maxCpuShare })
   const eventMessages = events && new EventMessages(hostId, randomUUID(), events)

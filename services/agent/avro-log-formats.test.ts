@@ -34,12 +34,16 @@ const process_ = fc.record({
   parent_pid: orNull(pid),
   services: fc.array(text, { maxLength: 2 }),
   container_id: orNull(text),
+  pod: orNull(text),
   user: orNull(text),
 })
 const anyHost = fc.record({
   host_id: fc.constant('desk'),
   names: fc.array(text, { maxLength: 3 }),
-  addresses: fc.array(fc.record({ ip, since_us: orNull(timeUs), until_us: orNull(timeUs) }), { maxLength: 3 }),
+  addresses: fc.array(
+    fc.record({ ip, since_us: orNull(timeUs), until_us: orNull(timeUs), namespace: orNull(fc.maxSafeNat()) }),
+    { maxLength: 3 },
+  ),
   os: text,
   agent_version: text,
   poll_period_us: orNull(long),

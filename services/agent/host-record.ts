@@ -1,15 +1,24 @@
 import { readFileSync } from 'node:fs'
 import os from 'node:os'
 import type { Host, HostAddress } from '#schemas'
+import type { NamespaceAddress } from './socket-source.ts'
 
 const REPEAT_EVERY_US = 60_000_000
 /** Addresses that ended, the oldest forgotten first: privacy addresses come and go for as long as a host is up. */
 const MAX_ENDED = 256
 
-/** All addresses of this host's interfaces, canonical text, without zone. */
-export function readAddresses(): string[] {
+type Address = Pick<HostAddress, 'ip' | 'namespace'>
+
+/**
+ * All addresses of this host's interfaces, canonical text, without zone, and those of its containers: not such as the host has
+ * itself or several containers have, which is behind a translation of addresses and on no wire.
+ */
+export function readAddresses(ofContainers: readonly NamespaceAddress[] = []): Address[] {
   const all = Object.values(os.networkInterfaces()).flatMap(list => list ?? [])
-  return [...new Set(all.map(({ address }) => address.split('%')[0]!))]
+  const own = new Set(all.map(({ address }) => address.split('%')[0]!))
+  const holders = Map.groupBy(ofContainers, ({ ip }) => ip)
+  const unique = ofContainers.filter(({ ip }) => !own.has(ip) && holders.get(ip)!.length === 1)
+  return [...Array.from(own, ip => ({ ip, namespace: null })), ...unique]
 }
 
 export function readBootId(): string | null {
@@ -27,13 +36,13 @@ function readVersion(): string {
 /** Who this host is, as a record at the start, whenever its addresses or the pace of its polls change, and once a minute. */
 export class HostRecorder {
   readonly #fixed: Omit<Host, 'addresses' | 'updated_us'>
-  readonly #readAddresses: () => string[]
+  readonly #readAddresses: () => Address[]
   #current = new Map<string, HostAddress>()
   #ended: HostAddress[] = []
   #checkedUs: number | null = null
   #toldUs = 0
 
-  constructor(hostId: string, osName: string, addresses = readAddresses) {
+  constructor(hostId: string, osName: string, addresses: () => Address[] = readAddresses) {
     this.#readAddresses = addresses
     this.#fixed = {
       host_id: hostId,
@@ -57,20 +66,20 @@ export class HostRecorder {
   }
 
   #look(nowUs: number): boolean {
-    const ips = this.#readAddresses()
+    const addresses = this.#readAddresses()
     // An address that is there at the start has been there for an unknown time; a later one since the last look.
     const sinceUs = this.#checkedUs
     let changed = sinceUs === null
     const current = new Map<string, HostAddress>()
-    for (const ip of ips) {
+    for (const { ip, namespace } of addresses) {
       const known = this.#current.get(ip)
-      if (known === undefined) changed = true
-      current.set(ip, known ?? { ip, since_us: sinceUs, until_us: null })
+      if (known === undefined || known.namespace !== namespace) changed = true
+      current.set(ip, { ip, since_us: known ? known.since_us : sinceUs, until_us: null, namespace })
     }
     for (const [ip, address] of this.#current) {
       if (current.has(ip)) continue
       changed = true
-      this.#ended.push({ ...address, until_us: nowUs })
+      this.#ended.push({ ...address, until_us: nowUs, namespace: null })
     }
     this.#ended = this.#ended.slice(-MAX_ENDED)
     this.#current = current

@@ -2,8 +2,12 @@ import { readlinkSync } from 'node:fs'
 import { openNativeSource } from './native-source.ts'
 import type { SocketSource } from './socket-source.ts'
 
-/** The sockets of this process's network namespace, through NETLINK_SOCK_DIAG and /proc. Throws ProclabelError. */
-export const openLinuxSource = (): SocketSource => openNativeSource('linux', findRestriction())
+/**
+ * The sockets of this process's network namespace, through NETLINK_SOCK_DIAG and /proc, or those of all that processes are in:
+ * containers. Throws ProclabelError.
+ */
+export const openLinuxSource = (allNamespaces = false): SocketSource =>
+  openNativeSource('linux', allNamespaces, findRestriction())
 
 function findRestriction(): string | null {
   try {

@@ -6,7 +6,7 @@ export const NOON_US = Date.UTC(2026, 0, 31, 12) * 1000
 export const host: Host = {
   host_id: 'desk',
   names: ['desk'],
-  addresses: [{ ip: '192.0.2.1', since_us: null, until_us: null }],
+  addresses: [{ ip: '192.0.2.1', since_us: null, until_us: null, namespace: null }],
   os: 'linux',
   agent_version: '0.1.0',
   poll_period_us: 50_000,

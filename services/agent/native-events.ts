@@ -22,12 +22,18 @@ const UDP = 2
 /** Room for some 40,000 events that were not yet read: two seconds of a very busy host. */
 const DEFAULT_BUFFER_BYTES = 8 * 1024 * 1024
 
+export interface NativeEventOptions {
+  bufferBytes?: number | undefined
+  /** As of openLinuxSource; the host's own when not given. */
+  allNamespaces?: boolean | undefined
+}
+
 /** The kernel's own events by the first of `mechanisms` that this machine and these privileges allow. */
-export function openNativeEvents(mechanisms: readonly string[], bufferBytes = DEFAULT_BUFFER_BYTES): OpenedEvents {
+export function openNativeEvents(mechanisms: readonly string[], options: NativeEventOptions = {}): OpenedEvents {
   const refusals: string[] = []
   for (const mechanism of mechanisms) {
     try {
-      return { source: openMechanism(mechanism, bufferBytes), refusals }
+      return { source: openMechanism(mechanism, options), refusals }
     } catch (error) {
       refusals.push(`${mechanism}: ${(error as Error).message}`)
     }
@@ -35,8 +41,11 @@ export function openNativeEvents(mechanisms: readonly string[], bufferBytes = DE
   return { source: null, refusals }
 }
 
-function openMechanism(mechanism: string, bufferBytes: number): EventSource {
-  const native = guard(() => loadNative().openEventSource(mechanism, bufferBytes))
+function openMechanism(
+  mechanism: string,
+  { bufferBytes = DEFAULT_BUFFER_BYTES, allNamespaces = false }: NativeEventOptions,
+): EventSource {
+  const native = guard(() => loadNative().openEventSource(mechanism, bufferBytes, allNamespaces))
   return {
     mechanism,
     complete: native.complete(),

@@ -26,11 +26,11 @@ const HAS_REMOTE = 1
 const V6_ONLY = 2
 
 /** The addon's source of the system this runs on, in our records. Throws ProclabelError. */
-export function openNativeSource(os: string, restriction?: string | null): SocketSource {
-  const native = guard(() => loadNative().openSocketSource())
+export function openNativeSource(os: string, allNamespaces = false, restriction: string | null = null): SocketSource {
+  const native = guard(() => loadNative().openSocketSource(allNamespaces))
   return {
     os,
-    restriction: restriction ?? native.restriction(),
+    restriction: [restriction, native.restriction()].filter(Boolean).join('; ') || null,
     poll: () => {
       const poll = guard(native.poll.bind(native))
       return {
@@ -40,6 +40,14 @@ export function openNativeSource(os: string, restriction?: string | null): Socke
         ...(poll.opened === null ? { opened: [], processes: [] } : toSockets(poll.opened)),
         closed: poll.closed === null ? [] : Array.from(poll.closed),
       }
+    },
+    addresses: () => {
+      const addresses = guard(native.addresses.bind(native))
+      if (addresses === null) return []
+      return Array.from(addresses.namespaceInode, (namespace, i) => ({
+        ip: addressText(addresses.address, i * 16),
+        namespace,
+      }))
     },
     close: () => native.close(),
   }
@@ -94,5 +102,6 @@ export function toProcess(native: NativeProcess): Process {
     services: native.services,
     container_id: native.containerId,
     user: native.user,
+    pod: native.pod,
   }
 }

@@ -21,6 +21,7 @@ const process: Process = {
   parent_pid: 1,
   services: ['ssh.service'],
   container_id: null,
+  pod: null,
   user: 'ada',
 }
 const record: SocketEvents = {

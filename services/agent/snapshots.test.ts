@@ -32,6 +32,7 @@ function createProcess(pid: number, name = `program-${pid}`): Process {
     parent_pid: 1,
     services: [],
     container_id: null,
+    pod: null,
     user: null,
   }
 }

@@ -14,6 +14,13 @@ export interface SocketReading {
   processes: Process[]
 }
 
+/** An address that a container has. */
+export interface NamespaceAddress {
+  ip: string
+  /** Inode of its network namespace. */
+  namespace: number
+}
+
 /**
  * Where sockets come from on a live host: one adapter an operating system. What an agent wrote down earlier comes back
  * through `readSocketLog`, in the records that `runAgent` publishes.
@@ -24,6 +31,8 @@ export interface SocketSource {
   readonly restriction: string | null
   /** The difference since the last call; the first one opens every socket there is. Throws ProclabelError. */
   poll: () => SocketReading
+  /** Addresses of other network namespaces whose sockets it tells, as of the last poll, none of loopback; none where absent. */
+  addresses?: () => NamespaceAddress[]
   /** Gives back what the system holds for it. Not to be polled after. */
   close: () => void
 }

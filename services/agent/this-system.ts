@@ -7,13 +7,14 @@ import { openWindowsEvents, openWindowsSource, windowsMechanisms } from './windo
 
 const isWindows = process.platform === 'win32'
 
-/** The sockets of the machine this runs on. Throws ProclabelError. */
-export const openSocketSource: () => SocketSource = isWindows ? openWindowsSource : openLinuxSource
+/** The sockets of the machine this runs on; `allNamespaces` as of openLinuxSource. Throws ProclabelError. */
+export const openSocketSource: (allNamespaces: boolean) => SocketSource = isWindows
+  ? openWindowsSource
+  : openLinuxSource
 
 /** Ways to kernel events on this system, the best first. */
 export const eventMechanisms: readonly string[] = isWindows ? windowsMechanisms : linuxMechanisms
 
 /** Kernel events by the first of these mechanisms that the machine and the user's rights allow. */
-export const openEvents: (mechanisms: readonly string[]) => OpenedEvents = isWindows
-  ? openWindowsEvents
-  : openLinuxEvents
+export const openEvents: (mechanisms: readonly string[], options: { allNamespaces: boolean }) => OpenedEvents =
+  isWindows ? openWindowsEvents : openLinuxEvents

@@ -105,7 +105,7 @@ test('a Security record becomes a connection in UTC, to the second', async () =>
   )
   assert.deepEqual(
     log.hosts.map(host => [host.host_id, host.addresses]),
-    [['ws5.example.org', [{ ip: '172.18.39.5', since_us: null, until_us: null }]]],
+    [['ws5.example.org', [{ ip: '172.18.39.5', since_us: null, until_us: null, namespace: null }]]],
   )
 })
 

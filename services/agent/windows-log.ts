@@ -242,6 +242,7 @@ function createEvents(records: readonly WindowsRecord[], addresses: Set<string>,
         services: [],
         container_id: null,
         user: null,
+        pod: null,
       }
       const event: SocketEvent = {
         kind:
@@ -307,7 +308,7 @@ function createHost(hostId: string, addresses: Set<string>, updatedUs: number): 
   return {
     host_id: hostId,
     names: [hostId],
-    addresses: [...addresses].map(ip => ({ ip, since_us: null, until_us: null })),
+    addresses: [...addresses].map(ip => ({ ip, since_us: null, until_us: null, namespace: null })),
     os: 'windows',
     agent_version: 'windows-log',
     poll_period_us: null,

@@ -52,7 +52,7 @@ export function host(hostId: string, ...addresses: string[]): Host {
   return {
     host_id: hostId,
     names: [],
-    addresses: addresses.map(ip => ({ ip, since_us: null, until_us: null })),
+    addresses: addresses.map(ip => ({ ip, since_us: null, until_us: null, namespace: null })),
     os: 'linux',
     agent_version: 'test',
     poll_period_us: null,

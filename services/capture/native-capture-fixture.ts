@@ -117,7 +117,7 @@ function hostsOf({ addresses: [first, second, third, fourth], middleUs }: Seen):
     updated_us: 0,
   })
   const address = (ip: string | undefined, since_us: number | null = null, until_us: number | null = null) =>
-    ip === undefined ? null : { ip, since_us, until_us }
+    ip === undefined ? null : { ip, since_us, until_us, namespace: null }
   return [
     host('one', address(first), address(fourth, middleUs)),
     host('two', address(second, null, middleUs)),

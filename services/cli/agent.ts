@@ -2,13 +2,12 @@ import { hostname } from 'node:os'
 import { Command } from 'commander'
 import { HostKey, signedBus } from '#shared/bus/signed-records.ts'
 import { runAgentService } from '../agent/main.ts'
-import { openSocketSource } from '../agent/this-system.ts'
-import { type EventsFlags, eventsOption, openEvents } from './events-option.ts'
 import { type PrivacyFlags, privacyOf, privacyOptions } from './privacy-option.ts'
 import { mebibyte, type ProducerFlags, producerOptions, runService, withSpool } from './run-service.ts'
+import { openSources, type SourceFlags, sourceOptions } from './source-options.ts'
 import { wholeNumber } from './whole-number.ts'
 
-interface AgentFlags extends ProducerFlags, EventsFlags, PrivacyFlags {
+interface AgentFlags extends ProducerFlags, SourceFlags, PrivacyFlags {
   host: string
   period: number
   calmPeriod: number
@@ -19,7 +18,7 @@ interface AgentFlags extends ProducerFlags, EventsFlags, PrivacyFlags {
 export const agentCommand = (): Command =>
   producerOptions(
     privacyOptions(
-      new Command('agent')
+      sourceOptions(new Command('agent'))
         .description("publishes this machine's addresses, sockets and their processes")
         .option('--host <id>', "host id; by default the machine's name", hostname())
         .option('--period <ms>', 'time between two polls of the socket table, milliseconds', wholeNumber(1, 60_000), 50)
@@ -30,7 +29,6 @@ export const agentCommand = (): Command =>
           500,
         )
         .option('--max-cpu <percent>', 'of one processor for polls: large tables less often', wholeNumber(1, 100), 10)
-        .addOption(eventsOption())
         .option(
           '--host-key-file <file>',
           "private key, PEM, that signs what this host tells; the Kafka client's may do",
@@ -44,8 +42,7 @@ export const agentCommand = (): Command =>
       const { agent, outgoing } = await runAgentService({
         ...parts,
         bus: hostKey ? signedBus(parts.bus, hostKey) : parts.bus,
-        source: openSocketSource(),
-        events: openEvents(flags),
+        ...openSources(flags),
         hostId: flags.host,
         pollPeriodMs: flags.period,
         calmPollPeriodMs: Math.max(flags.calmPeriod, flags.period),

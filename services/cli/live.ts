@@ -2,19 +2,18 @@ import { hostname } from 'node:os'
 import process from 'node:process'
 import { Command } from 'commander'
 import type { LabeledSession } from '#schemas'
-import { openSocketSource } from '../agent/this-system.ts'
 import { openInterface } from '../capture/open-interface.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
 import { runLive } from '../embedded/live.ts'
-import { type EventsFlags, eventsOption, openEvents } from './events-option.ts'
 import { JsonLinesWriter } from './json-lines-writer.ts'
 import { type MatchFlags, matchConstants, matchOptions } from './match-options.ts'
+import { openSources, type SourceFlags, sourceOptions } from './source-options.ts'
 import { stopSignal } from './stop-signal.ts'
 import { Summary, type SummaryRow, summaryRow } from './summary.ts'
 import { count } from './text-table.ts'
 import { wholeNumber } from './whole-number.ts'
 
-interface LiveFlags extends MatchFlags, EventsFlags {
+interface LiveFlags extends MatchFlags, SourceFlags {
   interface: string
   filter: string
   out?: string
@@ -32,21 +31,20 @@ const maxRows = 50_000
 
 export const liveCommand = (): Command =>
   matchOptions(
-    new Command('live')
+    sourceOptions(new Command('live'))
       .description("labels this machine's traffic while it flows: agent, capture and matcher in one process")
       .requiredOption('-i, --interface <name>', 'interface to capture on')
       .option('--filter <expression>', 'capture filter, as for tcpdump', '')
       .option('--out <file>', 'where the labeled sessions go, as JSON lines; - for standard output')
       .option('--host <id>', "host id; by default the machine's name", hostname())
-      .addOption(eventsOption())
       .option('--duration <s>', 'stop by itself after so many seconds', wholeNumber(1, 31_536_000)),
   ).action(async (flags: LiveFlags) => {
     const constants = await matchConstants(flags)
     const packets = openInterface(flags.interface, flags.filter)
     const writer = flags.out ? new JsonLinesWriter(flags.out) : null
-    const source = openSocketSource()
     const say = (line: string) => process.stderr.write(`${line}\n`)
-    const { source: events, refusals } = openEvents(flags)
+    const { source, events: opened } = openSources(flags)
+    const { source: events, refusals } = opened
     if (source.restriction) say(source.restriction)
     for (const refusal of refusals) say(`no kernel events by ${refusal}`)
     const how = events ? ` by polls and ${events.mechanism} events` : ' by polls alone'

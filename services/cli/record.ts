@@ -1,13 +1,12 @@
 import process from 'node:process'
 import { Command, Option } from 'commander'
 import { type LogFormat, record } from '../agent/record.ts'
-import { openSocketSource } from '../agent/this-system.ts'
-import { type EventsFlags, eventsOption, openEvents } from './events-option.ts'
 import { type PrivacyFlags, privacyOf, privacyOptions } from './privacy-option.ts'
+import { openSources, type SourceFlags, sourceOptions } from './source-options.ts'
 import { stopSignal } from './stop-signal.ts'
 import { wholeNumber } from './whole-number.ts'
 
-interface RecordFlags extends EventsFlags, PrivacyFlags {
+interface RecordFlags extends SourceFlags, PrivacyFlags {
   out: string
   format: LogFormat
   host?: string
@@ -17,7 +16,7 @@ interface RecordFlags extends EventsFlags, PrivacyFlags {
 
 export const recordCommand = (): Command =>
   privacyOptions(
-    new Command('record')
+    sourceOptions(new Command('record'))
       .description("writes this machine's sockets and their processes to a socket log, the input of `proclabel label`")
       .requiredOption('--out <folder>', 'folder of the log; made when it is not there')
       .addOption(
@@ -27,13 +26,11 @@ export const recordCommand = (): Command =>
       )
       .option('--host <id>', "host id; by default the machine's name")
       .option('--period <ms>', 'time between two polls of the socket table, milliseconds', wholeNumber(1, 60_000), 50)
-      .addOption(eventsOption())
       .option('--duration <s>', 'stop by itself after so many seconds', wholeNumber(1, 31_536_000)),
   ).action(async (flags: RecordFlags) => {
     const { out, format, host, period, duration } = flags
     const privacy = privacyOf(flags)
-    const source = openSocketSource()
-    const events = openEvents(flags)
+    const { source, events } = openSources(flags)
     const say = (line: string) => process.stderr.write(`${line}\n`)
     if (source.restriction) say(source.restriction)
     for (const refusal of events.refusals) say(`no kernel events by ${refusal}`)

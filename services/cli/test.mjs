@@ -123,6 +123,8 @@ const { bin, ...node } = setupOrExit({ testTools: true }, '0 passed, 1 failed')
 if (nodeMajor < 24) await becomeNode(bin)
 process.chdir(root)
 Object.assign(process.env, node24Environment({ bin, ...node }))
+// Programs under test see the sockets of their own namespace: others on this machine are other tests' machines.
+process.env.PROCLABEL_NAMESPACES ??= 'own'
 
 const tests = fs.globSync(['services/**/*.test.ts', 'schemas/**/*.test.ts', 'native/**/*.test.ts']).sort()
 const ofKind = kind => tests.filter(file => file.endsWith(`.${kind}.test.ts`))

@@ -6,7 +6,9 @@ import { HostDirectory, maxNetworkHosts } from './host-directory.ts'
 const host = (host_id: string, ...addresses: (string | HostAddress)[]): Host => ({
   host_id,
   names: [],
-  addresses: addresses.map(ip => (typeof ip === 'string' ? { ip, since_us: null, until_us: null } : ip)),
+  addresses: addresses.map(ip =>
+    typeof ip === 'string' ? { ip, since_us: null, until_us: null, namespace: null } : ip,
+  ),
   os: 'linux',
   agent_version: '0',
   poll_period_us: null,
@@ -24,8 +26,8 @@ test('an address belongs to the host that announced it, others to nobody', () =>
 
 test('an address that moved belongs to whoever had it then; between the spans, to the nearer', () => {
   const directory = new HostDirectory()
-  directory.apply(host('a', { ip: '192.0.2.1', since_us: 0, until_us: 100 }))
-  directory.apply(host('b', { ip: '192.0.2.1', since_us: 200, until_us: null }))
+  directory.apply(host('a', { ip: '192.0.2.1', since_us: 0, until_us: 100, namespace: null }))
+  directory.apply(host('b', { ip: '192.0.2.1', since_us: 200, until_us: null, namespace: null }))
   const owners = [50, 140, 160, 300].map(timeUs => directory.hostOf('192.0.2.1', timeUs))
   assert.deepEqual(owners, ['a', 'a', 'b', 'b'])
 })

@@ -92,6 +92,7 @@ export class HostMatcher {
   readonly #stored: Stored
   #host: Host | null = null
   #addresses: ReadonlySet<string> = new Set()
+  #containerAddresses: ReadonlySet<string> = new Set()
   #judgedUs = 0
   #nowUs = 0
   #sweptUs = 0
@@ -147,6 +148,9 @@ export class HostMatcher {
     if (this.#host && this.#host.updated_us > host.updated_us) return
     this.#host = host
     this.#addresses = new Set(host.addresses.map(({ ip }) => plainAddress(ip)))
+    // Of an address that changed hands the last record holds. What was stored by an earlier version names no namespace.
+    const namespaces = new Map(host.addresses.map(({ ip, namespace }) => [plainAddress(ip), namespace ?? null]))
+    this.#containerAddresses = new Set([...namespaces.keys()].filter(ip => namespaces.get(ip) !== null))
   }
 
   /** Keyframes and deltas; a message that was applied before is skipped. */
@@ -340,6 +344,7 @@ export class HostMatcher {
       coverage: this.#coverage,
       constants: this.#constants,
       pollPeriodUs: this.#pollPeriodUs(),
+      containerAddresses: this.#containerAddresses,
       isLate,
     }
   }

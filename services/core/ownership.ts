@@ -74,5 +74,6 @@ export function labelOf(process: Process): Label {
     path: process.path,
     service: process.services.join(',') || null,
     container_id: process.container_id,
+    pod: process.pod,
   }
 }

@@ -67,6 +67,7 @@ function isSame(label: Label, process: Process): boolean {
     label.process === process.name &&
     label.path === process.path &&
     label.container_id === process.container_id &&
+    label.pod === process.pod &&
     label.service === (process.services.join(',') || null)
   )
 }

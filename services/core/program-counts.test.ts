@@ -11,6 +11,7 @@ const program = (process: string, path: string | null = null): Label => ({
   path,
   service: null,
   container_id: null,
+  pod: null,
 })
 const create = () => new ProgramCounts(100, 1_000, 16)
 

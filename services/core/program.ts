@@ -10,6 +10,7 @@ export function commonLabel(a: Label, b: Label): Label {
     path: a.path === b.path ? a.path : null,
     service: a.service === b.service ? a.service : null,
     container_id: a.container_id === b.container_id ? a.container_id : null,
+    pod: a.pod === b.pod ? a.pod : null,
   }
 }
 
@@ -19,7 +20,8 @@ function isSame(a: Label, b: Label): boolean {
     a.process_start_us === b.process_start_us &&
     a.path === b.path &&
     a.service === b.service &&
-    a.container_id === b.container_id
+    a.container_id === b.container_id &&
+    a.pod === b.pod
   )
 }
 

@@ -21,7 +21,7 @@ export function refOf(process: string): ProcessRef {
 
 function toProcess(process: string): Process {
   const name = process.split(':')[0]!
-  return { ...refOf(process), name, path: null, parent_pid: 1, services: [], container_id: null, user: null }
+  return { ...refOf(process), name, path: null, parent_pid: 1, services: [], container_id: null, user: null, pod: null }
 }
 
 /** A socket as `tcp 10.0.0.1:40000 1.1.1.1:443` or `udp 0.0.0.0:53 *`, and who holds it. */
@@ -82,11 +82,22 @@ export class TestHost {
     this.tell({})
   }
 
-  tell({ addresses = [hostIp], os = 'linux' }: { addresses?: string[]; os?: string }): void {
+  /** `ofContainers`: addresses that namespaces of its containers have. */
+  tell({
+    addresses = [hostIp],
+    ofContainers = [],
+    os = 'linux',
+  }: {
+    addresses?: string[]
+    ofContainers?: string[]
+    os?: string
+  }): void {
+    const told = (ips: string[], namespace: number | null) =>
+      ips.map(ip => ({ ip, since_us: null, until_us: null, namespace }))
     this.matcher.applyHost({
       host_id: 'host',
       names: [],
-      addresses: addresses.map(ip => ({ ip, since_us: null, until_us: null })),
+      addresses: [...told(addresses, null), ...told(ofContainers, 4026532500)],
       os,
       agent_version: 'test',
       poll_period_us: 50_000,

@@ -205,7 +205,12 @@ test('agent and capture have the rights that their work needs and no others', as
       objects.find(({ metadata, spec }) => metadata.name === `rel-proclabel-${name}` && spec?.template !== undefined)!,
     )!
   const [agent, capture] = [pod('agent'), pod('capture')]
-  assert.deepEqual(agent.containers[0]!.securityContext.capabilities.add, ['SYS_PTRACE', 'DAC_READ_SEARCH', 'PERFMON'])
+  assert.deepEqual(agent.containers[0]!.securityContext.capabilities.add, [
+    'SYS_PTRACE',
+    'DAC_READ_SEARCH',
+    'PERFMON',
+    'SYS_ADMIN',
+  ])
   assert.deepEqual(capture.containers[0]!.securityContext.capabilities.add, ['NET_RAW'])
   for (const { hostNetwork, dnsPolicy } of [agent, capture])
     assert.deepEqual([hostNetwork, dnsPolicy], [true, 'ClusterFirstWithHostNet'])

@@ -79,7 +79,7 @@ for (const mechanism of linuxMechanisms) {
     `${mechanism}: a buffer that is too small loses events, says so, and gives no socket to another process`,
     options,
     async () => {
-      const { source } = openLinuxEvents([mechanism], 4096)
+      const { source } = openLinuxEvents([mechanism], { bufferBytes: 4096 })
       const { server, port } = await listen()
       try {
         source!.read()

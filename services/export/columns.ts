@@ -71,6 +71,7 @@ export const sessionColumns: readonly Column[] = [
   optional('path', 'STRING', s => s.label?.path ?? null),
   optional('service', 'STRING', s => s.label?.service ?? null),
   optional('container_id', 'STRING', s => s.label?.container_id ?? null),
+  optional('pod', 'STRING', s => s.label?.pod ?? null),
   optional('stage', 'STRING', s => s.stage),
   optional('confidence', 'DOUBLE', s => s.confidence),
   column('label_final', 'BOOLEAN', s => s.label_final),

@@ -64,6 +64,7 @@ for (const format of [parquetTable(false), csvTable]) {
       path: null,
       service: null,
       container_id: null,
+      pod: null,
     }
     const sessions = [
       sessionOf({ session_id: 'a', label, confidence: 0.5, stage: 'B', alpn: ['h2'], splt: [{ len: -40, gap_us: 7 }] }),

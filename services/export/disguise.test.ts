@@ -64,6 +64,7 @@ const told = sessionOf({
   label: {
     ...{ process: 'curl', pid: 7, process_start_us: null, path: '/home/alice/bin/curl', service: null },
     container_id: 'c0ffee',
+    pod: null,
   },
 })
 

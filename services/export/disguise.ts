@@ -65,6 +65,7 @@ export function disguiseWith({ key, names, dropPaths }: Privacy): (session: Labe
         ...label,
         path: dropPaths ? null : label.path,
         container_id: label.container_id && site(label.container_id),
+        pod: label.pod && site(label.pod),
       },
     }
   }

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { sessionOf } from '#shared/session-fixture.ts'
 import { finerLabel } from './finer-label.ts'
 
-const none = { process: 'x', pid: 1, process_start_us: null, path: null, service: null, container_id: null }
+const none = { process: 'x', pid: 1, process_start_us: null, path: null, service: null, container_id: null, pod: null }
 const of = (label: Partial<typeof none> | object, session: object = {}) =>
   finerLabel(sessionOf({ label: { ...none, ...label }, ...session }))
 
@@ -15,7 +15,9 @@ test('shared service hosts are told apart by their services, browsers by the sit
   assert.equal(of({ process: 'msedgewebview2.exe' }, { dns_name: 'x.example.org' }).site, 'example.org')
   const other = of({ process: 'curl' }, { sni: 'a.example.org' })
   assert.deepEqual([other.site, other.label], [null, 'curl'])
-  assert.equal(of({ process: 'nginx', container_id: '0123456789abcdef' }).label, 'nginx/0123456789ab')
+  const container_id = '0123456789abcdef'
+  assert.equal(of({ process: 'nginx', container_id }).label, 'nginx/0123456789ab')
+  assert.equal(of({ process: 'nginx', container_id, pod: 'shop/web-0' }).label, 'nginx/shop/web-0')
   assert.deepEqual(finerLabel(sessionOf({ label: null })), { site: null, application: null, label: null })
 })
 

@@ -34,10 +34,10 @@ const placesOfApplications: readonly RegExp[] = [
 /** Finer than the process, beside it. */
 export function finerLabel({ label, sni, dns_name }: LabeledSession): FinerLabel {
   if (label === null) return nothing
-  const { process, path, service, container_id } = label
+  const { process, path, service, container_id, pod } = label
   const name = sni ?? dns_name
   const site = name !== null && showsSites.test(process) ? domainOf(name) : null
-  const detail = hostsServices.test(process) ? service : (site ?? container_id?.slice(0, 12) ?? null)
+  const detail = hostsServices.test(process) ? service : (site ?? pod ?? container_id?.slice(0, 12) ?? null)
   return {
     site,
     application: path === null ? null : applicationOf(path),

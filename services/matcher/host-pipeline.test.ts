@@ -21,7 +21,7 @@ function open(provisional: boolean, hostId = 'host'): HostPipeline {
 const hostRecord = (host_id: string, ip: string): Host => ({
   host_id,
   names: [],
-  addresses: [{ ip, since_us: null, until_us: null }],
+  addresses: [{ ip, since_us: null, until_us: null, namespace: null }],
   os: 'linux',
   agent_version: 'test',
   poll_period_us: 50_000,

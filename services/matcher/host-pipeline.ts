@@ -369,7 +369,15 @@ export class HostPipeline {
   #takeOver({ session_id, revision, process, confidence, ...rest }: Resolution, undecided: Undecided): boolean {
     const record = codec.decodeOwn(undecided.value)
     if (!undecided.published || record.revision !== revision || record.label !== null) return false
-    const label = { process, pid: null, process_start_us: null, path: null, service: null, container_id: null }
+    const label = {
+      process,
+      pid: null,
+      process_start_us: null,
+      path: null,
+      service: null,
+      container_id: null,
+      pod: null,
+    }
     const { stage, reason, support, share } = rest
     Object.assign(
       record,

@@ -25,7 +25,7 @@ export const sessionOf = (members: Partial<LabeledSession> = {}): LabeledSession
   community_id: null,
   vlan: null,
   tunnel: null,
-  label: { process: 'curl', pid: 7, process_start_us: null, path: null, service: null, container_id: null },
+  label: { process: 'curl', pid: 7, process_start_us: null, path: null, service: null, container_id: null, pod: null },
   stage: 'A',
   confidence: null,
   label_final: true,

@@ -2,12 +2,10 @@
 
 #include <arpa/inet.h>
 #include <linux/inet_diag.h>
-#include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
 
-#include <algorithm>
-#include <cerrno>
+#include "linux/address_kind.hh"
 
 namespace proclabel {
 namespace {
@@ -42,23 +40,6 @@ Address to_address(uint8_t family, const __be32 (&words)[4]) {
   return address;
 }
 
-/** All zero but for the ::ffff:0:0/96 prefix of an IPv4 address. */
-bool is_unspecified(const Address& address) {
-  const bool zero = std::all_of(address.begin() + 12, address.end(), [](uint8_t byte) { return byte == 0; });
-  const bool prefix_zero = std::all_of(address.begin(), address.begin() + 10, [](uint8_t byte) { return byte == 0; });
-  return zero && prefix_zero && address[10] == address[11] && (address[10] == 0 || address[10] == 0xff);
-}
-
-/** The value of a one-byte attribute; 0 when it is not there. */
-uint8_t byte_attribute(Slice attributes, uint16_t wanted) {
-  for (size_t offset = 0;;) {
-    const auto header = attributes.read<nlattr>(offset);
-    if (!header || header->nla_len < NLA_HDRLEN) return 0;
-    if ((header->nla_type & NLA_TYPE_MASK) == wanted) return attributes.read<uint8_t>(offset + NLA_HDRLEN).value_or(0);
-    offset += NLA_ALIGN(header->nla_len);
-  }
-}
-
 void parse_row(Slice payload, Protocol protocol, std::vector<DiagRow>& rows) {
   const auto message = payload.read<inet_diag_msg>(0);
   if (!message || (message->idiag_family != AF_INET && message->idiag_family != AF_INET6)) return;
@@ -75,36 +56,19 @@ void parse_row(Slice payload, Protocol protocol, std::vector<DiagRow>& rows) {
       row.row.state != State::listen && (row.row.remote_port != 0 || !is_unspecified(row.row.remote));
   if (message->idiag_family == AF_INET6 && is_unspecified(row.row.local)) {
     // The kernel sends the attribute for listening TCP and unconnected UDP sockets: those it means anything for.
-    row.row.v6_only = byte_attribute(payload.part(NLMSG_ALIGN(sizeof(inet_diag_msg))), INET_DIAG_SKV6ONLY) != 0;
+    row.row.v6_only =
+        find_attribute(payload.part(NLMSG_ALIGN(sizeof(inet_diag_msg))), INET_DIAG_SKV6ONLY).read<uint8_t>(0).value_or(0) != 0;
   }
 }
 
 }  // namespace
 
 DumpProgress parse_diag_messages(Slice buffer, Protocol protocol, uint32_t sequence, std::vector<DiagRow>& rows) {
-  for (size_t offset = 0; offset < buffer.size();) {
-    const auto header = buffer.read<nlmsghdr>(offset);
-    if (!header || header->nlmsg_len < NLMSG_HDRLEN || header->nlmsg_len > buffer.size() - offset) {
-      return {DumpStatus::failed, EBADMSG};
-    }
-    const Slice payload = buffer.part(offset + NLMSG_HDRLEN, header->nlmsg_len - NLMSG_HDRLEN);
-    offset += NLMSG_ALIGN(size_t{header->nlmsg_len});
-    if (header->nlmsg_seq != sequence) continue;
-    if (header->nlmsg_type == NLMSG_DONE) {
-      // A dump that failed half-way says so in the number that follows DONE.
-      const int error = payload.read<int32_t>(0).value_or(0);
-      return error < 0 ? DumpProgress{DumpStatus::failed, -error} : DumpProgress{DumpStatus::done, 0};
-    }
-    if (header->nlmsg_type == NLMSG_ERROR) {
-      const int error = payload.read<int32_t>(0).value_or(-EBADMSG);
-      return {DumpStatus::failed, error < 0 && error > -4096 ? -error : EBADMSG};
-    }
+  const auto take = [&](uint16_t type, Slice payload) {
     // Answers to the legacy request carry its number, those to the newer one SOCK_DIAG_BY_FAMILY.
-    if (header->nlmsg_type == TCPDIAG_GETSOCK || header->nlmsg_type == SOCK_DIAG_BY_FAMILY) {
-      parse_row(payload, protocol, rows);
-    }
-  }
-  return {};
+    if (type == TCPDIAG_GETSOCK || type == SOCK_DIAG_BY_FAMILY) parse_row(payload, protocol, rows);
+  };
+  return read_netlink_messages(buffer, sequence, take, [] {});
 }
 
 }  // namespace proclabel

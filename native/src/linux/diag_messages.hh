@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "slice.hh"
+#include "linux/netlink_messages.hh"
 #include "socket_source.hh"
 
 namespace proclabel {
@@ -14,15 +14,9 @@ struct DiagRow {
   uint64_t cookie = 0;
   /** Inode of the socket's file; 0 while or since no process holds it (not yet accepted, closed, TIME_WAIT). */
   uint32_t inode = 0;
+  /** Which address of its network namespace it is told with, of a socket that is bound to none; 0 for the first or only. */
+  uint8_t place = 0;
   SocketRow row;
-};
-
-enum class DumpStatus { more, done, failed };
-
-struct DumpProgress {
-  DumpStatus status = DumpStatus::more;
-  /** The errno that the kernel answered with when `failed`; EBADMSG for bytes that are no answer. */
-  int error = 0;
 };
 
 /**

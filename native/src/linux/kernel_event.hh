@@ -38,6 +38,8 @@ struct KernelEvent {
   int32_t pid = 0;
   /** For fork. */
   int32_t child = 0;
+  /** For fork: the child is in another network namespace than its parent. */
+  bool in_new_namespace = false;
   /** Monotonic clock. */
   int64_t time_ns = 0;
   /** Start of the process that ran (for fork: of the child) since boot; 0 where the tracepoint does not tell. */

@@ -11,7 +11,8 @@ namespace {
 
 class LinuxEvents : public EventSource {
  public:
-  explicit LinuxEvents(std::unique_ptr<EventTap> tap) : tap_(std::move(tap)), tracker_(network_namespace(0)) {
+  LinuxEvents(std::unique_ptr<EventTap> tap, std::shared_ptr<NetworkNamespaces> others)
+      : tap_(std::move(tap)), tracker_(network_namespace(0), std::move(others)) {
     tracker_.processes().read_all();
   }
 
@@ -40,8 +41,9 @@ class LinuxEvents : public EventSource {
 
 }  // namespace
 
-std::unique_ptr<EventSource> open_event_source(const std::string& mechanism, size_t buffer_bytes) {
-  if (mechanism == "tracepoint") return std::make_unique<LinuxEvents>(open_perf_tap(buffer_bytes));
+std::unique_ptr<EventSource> open_event_source(const std::string& mechanism, size_t buffer_bytes, bool all_namespaces) {
+  auto others = all_namespaces ? NetworkNamespaces::shared() : nullptr;
+  if (mechanism == "tracepoint") return std::make_unique<LinuxEvents>(open_perf_tap(buffer_bytes), std::move(others));
   throw SourceError("there is no source of kernel events called " + mechanism, "EINVAL");
 }
 

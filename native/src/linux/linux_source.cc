@@ -1,8 +1,11 @@
+#include <memory>
+#include <string>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
 #include "linux/clock.hh"
+#include "linux/network_namespaces.hh"
 #include "linux/process_table.hh"
 #include "linux/sock_diag.hh"
 #include "socket_source.hh"
@@ -13,13 +16,31 @@ namespace {
 /** Keeps the table of the last poll, so that a poll in which nothing changed costs no more than the kernel's dump. */
 class LinuxSource : public SocketSource {
  public:
+  /** `namespaces`: others whose sockets are told too; null for none. */
+  explicit LinuxSource(std::shared_ptr<NetworkNamespaces> namespaces) : namespaces_(std::move(namespaces)) {}
+
+  std::string restriction() const override { return namespaces_ == nullptr ? "" : namespaces_->restriction(); }
+
+  std::vector<PlacedAddress> addresses() override {
+    std::vector<PlacedAddress> all;
+    if (namespaces_ == nullptr) return all;
+    for (const auto& [inode, space] : namespaces_->all())
+      for (const Address& address : space->addresses()) all.push_back({inode, address});
+    return all;
+  }
+
   const Poll& poll() override {
     poll_.time_us = clock_us(CLOCK_REALTIME);
     poll_.monotonic_us = clock_us(CLOCK_MONOTONIC);
     poll_.opened.clear();
     poll_.closed.clear();
     number_++;
+    rows_.clear();
     diag_.dump(rows_);
+    if (namespaces_ != nullptr) {
+      namespaces_->refresh(poll_.monotonic_us);
+      for (const auto& [inode, space] : namespaces_->all()) space->append_sockets(rows_);
+    }
     take_rows();
     drop_closed();
     find_owners();
@@ -29,6 +50,9 @@ class LinuxSource : public SocketSource {
   }
 
  private:
+  /** The kernel's cookie, unique until the next boot, and the place of the address; both fit into a double's 53 bits. */
+  static uint64_t id_of(uint64_t cookie, uint64_t place) { return cookie | place << 48; }
+
   struct Entry {
     Socket socket;
     /** 0 while or since no process holds the socket. */
@@ -48,9 +72,9 @@ class LinuxSource : public SocketSource {
     seen_ = 0;
     unowned_.clear();
     for (const DiagRow& row : rows_) {
-      const auto [place, is_new] = sockets_.try_emplace(row.cookie);
+      const auto [place, is_new] = sockets_.try_emplace(id_of(row.cookie, row.place));
       Entry& entry = place->second;
-      if (is_new) entry.socket.id = row.cookie;
+      if (is_new) entry.socket.id = place->first;
       if (entry.seen_in_poll != number_) seen_++;
       entry.seen_in_poll = number_;
       if (is_new || entry.socket.row != row.row) {
@@ -59,8 +83,8 @@ class LinuxSource : public SocketSource {
       }
       if (entry.inode != row.inode) {
         // Closed by its process: the kernel still sends what is left, so the owners stay.
-        if (entry.inode != 0) live_.erase(entry.inode);
-        if (row.inode != 0) live_[row.inode] = row.cookie;
+        forget_live(entry);
+        if (row.inode != 0 && row.place == 0) live_[row.inode] = row.cookie;
         entry.inode = row.inode;
         entry.searches = 0;
       }
@@ -68,12 +92,17 @@ class LinuxSource : public SocketSource {
     }
   }
 
+  void forget_live(const Entry& entry) {
+    const auto live = live_.find(entry.inode);
+    if (live != live_.end() && live->second == entry.socket.id) live_.erase(live);
+  }
+
   void drop_closed() {
     if (seen_ == sockets_.size()) return;
     std::erase_if(sockets_, [this](const auto& item) {
       const auto& [id, entry] = item;
       if (entry.seen_in_poll == number_) return false;
-      if (entry.inode != 0) live_.erase(entry.inode);
+      forget_live(entry);
       poll_.closed.push_back(id);
       return true;
     });
@@ -94,7 +123,12 @@ class LinuxSource : public SocketSource {
 
     for (const uint32_t inode : processes_.take_changed()) {
       const auto live = live_.find(inode);
-      if (live != live_.end()) set_owners(sockets_.at(live->second));
+      if (live == live_.end()) continue;
+      for (uint64_t place = 0;; place++) {
+        const auto found = sockets_.find(id_of(live->second, place));
+        if (found == sockets_.end()) break;
+        set_owners(found->second);
+      }
     }
     for (Entry* entry : unowned_) {
       set_owners(*entry);
@@ -116,9 +150,10 @@ class LinuxSource : public SocketSource {
   }
 
   SockDiag diag_;
+  const std::shared_ptr<NetworkNamespaces> namespaces_;
   ProcessTable processes_;
   uint64_t number_ = 0;
-  /** By id, which is the kernel's cookie. */
+  /** By id. */
   std::unordered_map<uint64_t, Entry> sockets_;
   /** How many of them were in the last dump. */
   size_t seen_ = 0;
@@ -133,6 +168,8 @@ class LinuxSource : public SocketSource {
 
 }  // namespace
 
-std::unique_ptr<SocketSource> open_socket_source() { return std::make_unique<LinuxSource>(); }
+std::unique_ptr<SocketSource> open_socket_source(bool all_namespaces) {
+  return std::make_unique<LinuxSource>(all_namespaces ? NetworkNamespaces::shared() : nullptr);
+}
 
 }  // namespace proclabel

@@ -71,6 +71,31 @@ std::string_view container_id(std::string_view cgroup_text) {
   return {};
 }
 
+std::string pod_uid(std::string_view cgroup_text) {
+  constexpr std::string_view mark = "pod", uuid = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+  constexpr size_t static_length = 32;
+  for (size_t at = cgroup_text.find(mark); at != std::string_view::npos; at = cgroup_text.find(mark, at + 1)) {
+    const std::string_view rest = cgroup_text.substr(at + mark.size());
+    std::string uid;
+    for (const char c : rest.substr(0, uuid.size())) {
+      const bool is_dash = uid.size() < uuid.size() && uuid[uid.size()] == '-';
+      if (is_dash && (c == '-' || c == '_')) uid += '-';
+      else if (is_hex(c)) uid += c;
+      else break;
+    }
+    const bool is_uuid = uid.size() == uuid.size() && uid[8] == '-' && uid[13] == '-' && uid[18] == '-' && uid[23] == '-';
+    if (is_uuid || (uid.size() == static_length && uid.find('-') == std::string::npos)) return uid;
+  }
+  return {};
+}
+
+std::string pod_name_of(std::string_view folder, std::string_view uid) {
+  // Neither names of Kubernetes nor uids hold an underscore.
+  const std::string_view space = take_until(folder, '_'), name = take_until(folder, '_');
+  if (folder != uid || space.empty() || name.empty()) return {};
+  return std::string(space) + '/' + std::string(name);
+}
+
 std::optional<uint32_t> effective_user(std::string_view status_text) {
   constexpr std::string_view mark = "\nUid:\t";
   const size_t at = status_text.find(mark);

@@ -25,6 +25,15 @@ uint32_t parse_socket_link(std::string_view link);
 /** The 64 hex digits by which docker, containerd, CRI-O and podman name a container's cgroup; empty without one. */
 std::string_view container_id(std::string_view cgroup_text);
 
+/**
+ * The uid of the Kubernetes pod that a cgroup belongs to, as the kubelet writes it elsewhere: a UUID, or 32 hex digits of a static
+ * pod; empty outside of pods. In the names of systemd's slices underscores stand for its dashes.
+ */
+std::string pod_uid(std::string_view cgroup_text);
+
+/** `NAMESPACE/NAME` of a folder in /var/log/pods, if it is that of the pod with this uid; else empty. */
+std::string pod_name_of(std::string_view folder, std::string_view uid);
+
 /** Whom a process may act as: the second number of `Uid:` in /proc/PID/status. */
 std::optional<uint32_t> effective_user(std::string_view status_text);
 

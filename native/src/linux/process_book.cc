@@ -132,6 +132,7 @@ void ProcessBook::settle(Entry& entry) {
     process.start_us = now->start_us;
     process.parent_pid = now->parent_pid;
     process.container_id = now->container_id;
+    process.pod = now->pod;
     process.user = now->user;
     process.services = now->services;
     entry.is_start_exact = true;

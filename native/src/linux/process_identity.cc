@@ -1,5 +1,6 @@
 #include "linux/process_identity.hh"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pwd.h>
@@ -61,6 +62,30 @@ std::string user_name(uint32_t user, const std::string& container) {
   return names[user] = name;
 }
 
+/**
+ * The name of the pod with this uid, from the folders that the kubelet makes for the logs of each pod before it starts its
+ * containers: no server need be asked. Empty when not known.
+ */
+std::string pod_name(const std::string& uid) {
+  static std::unordered_map<std::string, std::string> names;
+  static int64_t looked_us = INT64_MIN;
+  constexpr size_t max_names = 4096;
+  constexpr int64_t look_again_us = 1'000'000;
+  const auto known = names.find(uid);
+  if (known != names.end()) return known->second;
+  const int64_t now_us = clock_us(CLOCK_MONOTONIC);
+  if (now_us < looked_us + look_again_us) return {};
+  looked_us = now_us;
+  DIR* folder = opendir("/var/log/pods");
+  if (folder == nullptr) return {};
+  std::string found;
+  while (const dirent* item = found.empty() ? readdir(folder) : nullptr) found = pod_name_of(item->d_name, uid);
+  closedir(folder);
+  if (found.empty()) return {};
+  if (names.size() >= max_names) names.clear();
+  return names[uid] = found;
+}
+
 }  // namespace
 
 int64_t start_us_of_ticks(uint64_t ticks) { return boot_us() + static_cast<int64_t>(ticks) * us_per_tick(); }
@@ -84,6 +109,7 @@ std::shared_ptr<Process> read_process(int pid, int folder) {
   process->name = process->path.empty() ? stat->command : base_name(process->path);
   const std::string cgroup = read_text(folder, "cgroup");
   process->container_id = container_id(cgroup);
+  if (const std::string uid = pod_uid(cgroup); !uid.empty()) process->pod = pod_name(uid);
   if (const auto user = effective_user(read_text(folder, "status"))) process->user = user_name(*user, process->container_id);
   if (const auto unit = systemd_unit(cgroup); !unit.empty()) process->services.emplace_back(unit);
   return process;

@@ -5,12 +5,12 @@
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
+#include <memory>
 
+#include "linux/kernel_version.hh"
 #include "linux/system_error.hh"
 
 namespace proclabel {
@@ -18,6 +18,8 @@ namespace {
 
 /** The states of sockets proper: a bound TCP socket without a peer (bit 13) would cost a walk of the bind hash. */
 constexpr uint32_t all_states = 0x1fff;
+
+constexpr size_t buffer_size = 64 * 1024;
 
 /**
  * The oldest kind of request: the one that takes AF_UNSPEC, which gives both families in one walk of the hash. A walk costs
@@ -35,25 +37,24 @@ struct OneFamilyRequest {
   inet_diag_req_v2 body;
 };
 
-/** Linux 5.9 made INET_DIAG_REQ_PROTOCOL; an older kernel takes the request for one of TCP. */
-bool knows_protocol_attribute() {
-  utsname system;
-  int major = 0, minor = 0;
-  if (uname(&system) < 0 || sscanf(system.release, "%d.%d", &major, &minor) != 2) return false;
-  return major > 5 || (major == 5 && minor >= 9);
+/** Larger than any answer: the kernel sends at most 32 KiB at a time. One for all: a dump is over before the next begins. */
+uint8_t* buffer() {
+  static thread_local const auto bytes = std::make_unique<uint8_t[]>(buffer_size);
+  return bytes.get();
 }
 
 }  // namespace
 
-SockDiag::SockDiag() : has_protocol_attribute_(knows_protocol_attribute()), buffer_(new uint8_t[buffer_size_]) {
-  socket_ = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+// Linux 5.9 made INET_DIAG_REQ_PROTOCOL; an older kernel takes the request for one of TCP.
+SockDiag::SockDiag()
+    : socket_(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG)),
+      has_protocol_attribute_(kernel_is_at_least(5, 9)) {
   if (socket_ < 0) throw system_error("cannot open a NETLINK_SOCK_DIAG socket", errno);
 }
 
 SockDiag::~SockDiag() { close(socket_); }
 
 void SockDiag::dump(std::vector<DiagRow>& rows) {
-  rows.clear();
   dump_both_families(Protocol::tcp, rows);
   if (has_protocol_attribute_) {
     dump_both_families(Protocol::udp, rows);
@@ -97,12 +98,12 @@ void SockDiag::dump(const void* request, size_t size, Protocol protocol, std::ve
     if (errno != EINTR) throw system_error("cannot ask the kernel for its sockets", errno);
   }
   for (;;) {
-    const ssize_t received = recv(socket_, buffer_.get(), buffer_size_, 0);
+    const ssize_t received = recv(socket_, buffer(), buffer_size, 0);
     if (received < 0) {
       if (errno == EINTR) continue;
       throw system_error("cannot read the kernel's sockets", errno);
     }
-    const auto progress = parse_diag_messages(Slice(buffer_.get(), received), protocol, sequence_, rows);
+    const auto progress = parse_diag_messages(Slice(buffer(), received), protocol, sequence_, rows);
     if (progress.status == DumpStatus::done) return;
     if (progress.status == DumpStatus::failed) {
       // An IPv4-only kernel has no IPv6 UDP sockets to tell.

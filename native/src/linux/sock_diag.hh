@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "linux/diag_messages.hh"
@@ -17,7 +16,7 @@ class SockDiag {
   SockDiag& operator=(const SockDiag&) = delete;
 
   /**
-   * Replaces `rows` by all sockets there are. The kernel does not freeze the table meanwhile: a socket that moves in it
+   * Appends all sockets there are to `rows`. The kernel does not freeze the table meanwhile: a socket that moves in it
    * may come twice. Throws SourceError.
    */
   void dump(std::vector<DiagRow>& rows);
@@ -27,12 +26,9 @@ class SockDiag {
   void dump_udp(uint8_t family, std::vector<DiagRow>& rows);
   void dump(const void* request, size_t size, Protocol protocol, std::vector<DiagRow>& rows);
 
-  int socket_;
+  const int socket_;
   const bool has_protocol_attribute_;
   uint32_t sequence_ = 0;
-  /** Larger than any answer: the kernel sends at most 32 KiB at a time. */
-  static constexpr size_t buffer_size_ = 64 * 1024;
-  std::unique_ptr<uint8_t[]> buffer_;
 };
 
 }  // namespace proclabel

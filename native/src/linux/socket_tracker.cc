@@ -4,17 +4,10 @@
 #include <string_view>
 #include <utility>
 
+#include "linux/address_kind.hh"
 #include "linux/process_identity.hh"
 
 namespace proclabel {
-namespace {
-
-bool is_unspecified(const Address& address) {
-  constexpr Address v4{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, v6{};
-  return address == v4 || address == v6;
-}
-
-}  // namespace
 
 size_t SocketTracker::EndsHash::operator()(const Ends& ends) const {
   const auto bytes = [](const Address& address) {
@@ -56,7 +49,7 @@ void SocketTracker::apply(const std::vector<KernelEvent>& told, bool lossy, int6
 }
 
 void SocketTracker::apply_state(const KernelEvent& told) {
-  if (told.namespace_inode != 0 && namespace_inode_ != 0 && told.namespace_inode != namespace_inode_) return;
+  if (others_ == nullptr && told.namespace_inode != 0 && namespace_inode_ != 0 && told.namespace_inode != namespace_inode_) return;
   if (told.from == TcpState::close && told.to == TcpState::syn_sent) {
     if (is_elsewhere(told)) tracked_.erase(told.socket);
     else tracked_[told.socket] = {Tracked::Phase::connecting, told.time_ns, owner_of(told)};
@@ -132,6 +125,7 @@ void SocketTracker::start_process(const KernelEvent& told) {
   const bool is_exact = told.start_ns != 0;
   const int64_t start_us = is_exact ? start_us_of_ns(told.start_ns) : start_us_of_monotonic_ns(told.time_ns);
   processes_.fork(told.pid, told.child, start_us, is_exact);
+  if (told.in_new_namespace) processes_.move(told.child);
   // The end of the one that had this id was lost.
   if (told_.erase(told.child) > 0) tell_process(EventKind::process_start, told, processes_.find(told.child));
 }
@@ -162,12 +156,16 @@ std::shared_ptr<const Process> SocketTracker::owner_of(const KernelEvent& told) 
   return processes_.find(told.pid, start_us, told.text);
 }
 
-/** Sockets whose namespace the tracepoint does not tell are of their process's namespace, if that is known. */
 bool SocketTracker::is_elsewhere(const KernelEvent& told) {
-  if (namespace_inode_ == 0) return false;
-  if (told.namespace_inode != 0) return told.namespace_inode != namespace_inode_;
-  const uint64_t inode = processes_.namespace_of(told.pid);
+  if (others_ != nullptr) return false;
+  const uint64_t inode = namespace_of(told, told.pid);
   return inode != 0 && inode != namespace_inode_;
+}
+
+/** 0 while not known. Sockets whose namespace the tracepoint does not tell are of their process's. */
+uint64_t SocketTracker::namespace_of(const KernelEvent& told, int32_t pid) {
+  if (namespace_inode_ == 0 || told.namespace_inode != 0) return told.namespace_inode;
+  return processes_.namespace_of(pid);
 }
 
 void SocketTracker::tell(EventKind kind, const KernelEvent& told, int64_t time_ns, std::shared_ptr<const Process> owner) {
@@ -183,7 +181,26 @@ void SocketTracker::tell(EventKind kind, const KernelEvent& told, int64_t time_n
   event.remote_port = told.remote_port;
   event.local = told.local;
   event.remote = told.remote;
-  events_->push_back(std::move(event));
+  const int32_t pid = event.process != nullptr ? event.process->pid : told.in_interrupt ? 0 : told.pid;
+  const uint64_t inode = namespace_of(told, pid);
+  if (inode == 0 || inode == namespace_inode_) events_->push_back(std::move(event));
+  else if (others_ != nullptr) tell_placed(std::move(event), others_->addresses_of(inode, pid));
+}
+
+void SocketTracker::tell_placed(SocketEvent event, const std::vector<Address>& addresses) {
+  if (is_loopback(event.local) || is_loopback(event.remote)) return;
+  if (!is_unspecified(event.local)) {
+    events_->push_back(std::move(event));
+    return;
+  }
+  // A listener on :: mostly takes IPv4 too.
+  const bool takes_all = !is_v4(event.local) && event.kind == EventKind::listen;
+  const bool is_of_v4 = is_v4(event.local);
+  for (const Address& address : addresses) {
+    if (!takes_all && is_v4(address) != is_of_v4) continue;
+    event.local = address;
+    events_->push_back(event);
+  }
 }
 
 }  // namespace proclabel

@@ -7,6 +7,7 @@
 
 #include "event_source.hh"
 #include "linux/kernel_event.hh"
+#include "linux/network_namespaces.hh"
 #include "linux/process_book.hh"
 
 namespace proclabel {
@@ -21,8 +22,12 @@ namespace proclabel {
  */
 class SocketTracker {
  public:
-  /** Of sockets in other network namespaces than this (an inode; 0 for all) nothing is told. */
-  explicit SocketTracker(uint64_t namespace_inode) : namespace_inode_(namespace_inode) {}
+  /**
+   * `namespace_inode`: our network namespace; 0 where all are one. Sockets of `others` are told with addresses that show on a
+   * wire, as NetworkNamespaces does it; null: nothing is told of them.
+   */
+  explicit SocketTracker(uint64_t namespace_inode, std::shared_ptr<NetworkNamespaces> others = nullptr)
+      : namespace_inode_(namespace_inode), others_(std::move(others)) {}
 
   ProcessBook& processes() { return processes_; }
 
@@ -63,7 +68,9 @@ class SocketTracker {
   void tell_process(EventKind kind, const KernelEvent& told, std::shared_ptr<const Process> process);
   std::shared_ptr<const Process> owner_of(const KernelEvent& told);
   bool is_elsewhere(const KernelEvent& told);
+  uint64_t namespace_of(const KernelEvent& told, int32_t pid);
   void tell(EventKind kind, const KernelEvent& told, int64_t time_ns, std::shared_ptr<const Process> owner);
+  void tell_placed(SocketEvent event, const std::vector<Address>& addresses);
 
   /** Beyond that many, all are forgotten; polls tell what goes on. */
   static constexpr size_t max_tracked = 262'144;
@@ -72,6 +79,7 @@ class SocketTracker {
   static constexpr int64_t sighting_again_ns = 1'000'000'000;
 
   const uint64_t namespace_inode_;
+  const std::shared_ptr<NetworkNamespaces> others_;
   ProcessBook processes_;
   std::unordered_map<uint64_t, Tracked> tracked_;
   std::unordered_map<Ends, Sighting, EndsHash> sightings_;

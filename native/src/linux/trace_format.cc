@@ -149,11 +149,12 @@ class ForkDecoder : public Decoder<2> {
   using Decoder::Decoder;
 
   bool decode(const Slice& record, KernelEvent& event) const override {
-    constexpr uint64_t clone_thread = 0x10000;
+    constexpr uint64_t clone_thread = 0x10000, clone_new_network = 0x40000000;
     const auto child = number(record, fields[0]), flags = number(record, fields[1]);
     if (!child || !flags || (*flags & clone_thread) != 0) return false;
     event.kind = KernelEvent::Kind::fork;
     event.child = static_cast<int32_t>(*child);
+    event.in_new_namespace = (*flags & clone_new_network) != 0;
     return true;
   }
 };

@@ -65,7 +65,7 @@ class WindowsEvents : public EventSource {
 
 }  // namespace
 
-std::unique_ptr<EventSource> open_event_source(const std::string& mechanism, size_t buffer_bytes) {
+std::unique_ptr<EventSource> open_event_source(const std::string& mechanism, size_t buffer_bytes, bool) {
   if (mechanism != "etw") throw SourceError("there is no source of kernel events called " + mechanism, "EINVAL");
   return std::make_unique<WindowsEvents>(buffer_bytes / sizeof(EtwEvent));
 }

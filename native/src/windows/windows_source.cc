@@ -35,6 +35,6 @@ class WindowsSource : public SocketSource {
 
 }  // namespace
 
-std::unique_ptr<SocketSource> open_socket_source() { return std::make_unique<WindowsSource>(); }
+std::unique_ptr<SocketSource> open_socket_source(bool) { return std::make_unique<WindowsSource>(); }
 
 }  // namespace proclabel

@@ -109,6 +109,18 @@ describe('stage A, direct', () => {
     assert.equal(words(host.judge(session('udp 53 > 8.8.8.8:53', 270))), 'A firefox:1001')
   })
 
+  test('sockets of the host on all addresses take nothing for the addresses of its containers', () => {
+    const host = new TestHost()
+    const toContainer = { localIp: '172.17.0.2' }
+    host.tell({ ofContainers: ['172.17.0.2'] })
+    const wildcards = [['tcp 0.0.0.0:80 *', 'sshd'] as const, ['udp :::53 *', 'sshd'] as const]
+    host.pollOn(0, 100, ...wildcards, ['tcp 172.17.0.2:443 *', 'curl'])
+    assert.equal(words(host.judge(session('tcp 80 < 9.9.9.9:50000', 60))), 'A sshd:1002')
+    assert.equal(words(host.judge(session('tcp 443 < 9.9.9.9:50000', 60, toContainer))), 'A curl:1000')
+    assert.match(words(host.judge(session('tcp 80 < 9.9.9.9:50000', 60, toContainer))), /^unknown/)
+    assert.match(words(host.judge(session('udp 53 < 9.9.9.9:50000', 60, toContainer))), /^unknown/)
+  })
+
   test(':: takes IPv4 only where it may, and after 0.0.0.0', () => {
     const host = new TestHost()
     host.poll(0, ['udp :::53 *', 'python'])

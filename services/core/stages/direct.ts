@@ -19,6 +19,8 @@ export interface DirectView {
   coverage: Coverage
   constants: MatchConstants
   pollPeriodUs: number
+  /** Addresses that containers of the host have: its own sockets that are bound to no address do not take packets for them. */
+  containerAddresses: ReadonlySet<string>
   /** Post-processing: an exact 5-tuple may be as far off as clocks are searched for, while the offset is not known. */
   isLate: boolean
 }
@@ -71,6 +73,7 @@ export function isInside(candidate: Candidate): boolean {
 export function matchDirect(facts: SessionFacts, view: DirectView): DirectMatch {
   const candidates: Candidate[] = []
   let ownerless: OwnershipInterval | null = null
+  const isContainers = view.containerAddresses.has(facts.localIp)
   const consider = (interval: OwnershipInterval, ends: number) => {
     const time = fitTime(facts, interval, ends === quality.exact, view)
     if (!time) return
@@ -79,10 +82,10 @@ export function matchDirect(facts: SessionFacts, view: DirectView): DirectMatch 
   }
   for (const interval of view.timeline.exact(facts.proto, facts.localPort, facts.remoteIp, facts.remotePort)) {
     if (interval.localIp === facts.localIp) consider(interval, quality.exact)
-    else if (isWildcard(interval.localIp)) consider(interval, quality.remote)
+    else if (isWildcard(interval.localIp) && !isContainers) consider(interval, quality.remote)
   }
   for (const interval of view.timeline.unconnected(facts.proto, facts.localPort)) {
-    const ends = fitLocalEnd(facts, interval)
+    const ends = fitLocalEnd(facts, interval, isContainers)
     if (ends !== null) consider(interval, ends)
   }
   if (candidates.length === 0) return { kind: 'none', ownerless }
@@ -115,11 +118,12 @@ function isWorse(rival: Candidate, best: Candidate, toleranceUs: number): boolea
   return rival.quality !== best.quality || rival.fit !== best.fit || rival.distanceUs - best.distanceUs > toleranceUs
 }
 
-function fitLocalEnd(facts: SessionFacts, interval: OwnershipInterval): number | null {
+function fitLocalEnd(facts: SessionFacts, interval: OwnershipInterval, isContainers: boolean): number | null {
   // Who opened the session by a SYN of its own did not do it from a listening socket.
   const opened = facts.directionBy === 'syn' && facts.direction === 'out'
   if (facts.proto === 'tcp' && opened) return null
   if (interval.localIp === facts.localIp) return quality.bound
+  if (isContainers) return null
   const v4 = isV4(facts.localIp)
   if (interval.localIp === '0.0.0.0') return v4 ? quality.wildcard : null
   if (interval.localIp !== '::') return null

@@ -38,11 +38,12 @@ class LoggedHost {
       services: [],
       container_id: null,
       user: 'bench',
+      pod: null,
     }))
     this.#writer.append('hosts', {
       host_id: hostId,
       names: [hostId],
-      addresses: [{ ip: addressOf(this.ip), since_us: null, until_us: null }],
+      addresses: [{ ip: addressOf(this.ip), since_us: null, until_us: null, namespace: null }],
       os: 'linux',
       agent_version: 'bench',
       poll_period_us: pollPeriodUs,

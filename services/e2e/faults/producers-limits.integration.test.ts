@@ -65,7 +65,7 @@ function createSource(count: number, turnover: number): SocketSource {
   let first = 0
   let next = 0
   const processes = Array.from({ length: 300 }, (_, i): Process => {
-    const names = { name: `program-${i}`, path: `/usr/bin/program-${i}`, user: null, container_id: null }
+    const names = { name: `program-${i}`, path: `/usr/bin/program-${i}`, user: null, container_id: null, pod: null }
     return { pid: 1000 + i, start_us: startUs, parent_pid: 1, services: [], ...names }
   })
   const socket = (id: number): Socket => ({
@@ -195,7 +195,11 @@ test('capture, its disk full while the broker is frozen: every packet has come o
   const folder = mkdtempSync(join(tmpdir(), 'proclabel-limits-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const sent = { seconds: 20, rate: 4000 }
-  const host = { host_id: 'desk', names: [], addresses: [{ ip: desk.join('.'), since_us: null, until_us: null }] }
+  const host = {
+    host_id: 'desk',
+    names: [],
+    addresses: [{ ip: desk.join('.'), since_us: null, until_us: null, namespace: null }],
+  }
   const rest = { os: 'linux', agent_version: 'test', poll_period_us: null, boot_id: null, updated_us: startUs }
   await bus.publish('hosts', [{ key: 'desk', value: codecs.hosts.encode({ ...host, ...rest }) }])
   const packets = new PacedSource(await openCapture(writeCapture(folder, sent.seconds, sent.rate)))

@@ -49,7 +49,7 @@ before(async () => {
   const host = {
     host_id: 'desk',
     names: [],
-    addresses: [{ ip: desk.join('.'), since_us: null, until_us: null }],
+    addresses: [{ ip: desk.join('.'), since_us: null, until_us: null, namespace: null }],
     os: 'linux',
     agent_version: 'test',
     poll_period_us: null,

@@ -131,7 +131,15 @@ export function resolved(sessions: Sessions): Sessions {
   for (const session of sessions.values()) names.observe(session, session.last_us, [names])
   const told = new Map(sessions)
   for (const { session_id, revision, process, stage } of names.resolve([names])) {
-    const label = { process, pid: null, process_start_us: null, path: null, service: null, container_id: null }
+    const label = {
+      process,
+      pid: null,
+      process_start_us: null,
+      path: null,
+      service: null,
+      container_id: null,
+      pod: null,
+    }
     told.set(session_id, { ...told.get(session_id)!, revision: revision + 1, label, stage, unknown_cause: null })
   }
   return told

@@ -73,7 +73,9 @@ export class LabNetwork {
   /** Starts a program on one side, that ends with this process; its pid is the child's (each of the commands becomes the next). */
   start(side: Side, command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
     const inside = ['ip', 'netns', 'exec', this.#spaceOf(side), command, ...args]
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...inside], options)
+    // Each side is a machine of its own: an agent on one must not take those of the others for its containers.
+    const env = { PROCLABEL_NAMESPACES: 'own', ...(options.env ?? process.env) }
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...inside], { ...options, env })
     this.#children.add(child)
     child.once('exit', () => this.#children.delete(child))
     return child

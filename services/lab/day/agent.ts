@@ -94,7 +94,7 @@ export class DayAgent {
   announcement(): AgentRecord {
     return this.#record('hosts', {
       ...{ host_id: this.#hostId, names: [this.#hostId], os: 'windows', agent_version: 'day', boot_id: null },
-      addresses: [{ ip: this.#plan.ip, since_us: null, until_us: null }],
+      addresses: [{ ip: this.#plan.ip, since_us: null, until_us: null, namespace: null }],
       poll_period_us: 50 * ms,
       updated_us: this.#clock(this.#startUs),
     })
@@ -236,7 +236,17 @@ function toSocket(socket: PlannedSocket, timeUs: number): Socket {
 
 function toProcess({ pid, startUs, name, service }: DayProcess): Process {
   const services = service === null ? [] : [service]
-  return { pid, start_us: startUs, name, path: null, parent_pid: null, services, container_id: null, user: null }
+  return {
+    pid,
+    start_us: startUs,
+    name,
+    path: null,
+    parent_pid: null,
+    services,
+    container_id: null,
+    user: null,
+    pod: null,
+  }
 }
 
 /** What the system's events tell of a plan: TCP ends, first datagrams each way, and processes. */

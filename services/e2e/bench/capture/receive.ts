@@ -51,7 +51,7 @@ const stop = new AbortController()
 process.once('SIGTERM', () => stop.abort())
 
 const hosts = Array.from({ length: hostCount }, (_, host): Host => {
-  const addresses = [{ ip: addressOf(hostAddress(host)), since_us: null, until_us: null }]
+  const addresses = [{ ip: addressOf(hostAddress(host)), since_us: null, until_us: null, namespace: null }]
   const rest = {
     names: [],
     os: 'linux',

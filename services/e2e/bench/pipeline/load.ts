@@ -187,6 +187,7 @@ class LoadHost {
       parent_pid: 1,
       services: [],
       container_id: null,
+      pod: null,
       user: 'bench',
     }))
   }
@@ -194,7 +195,7 @@ class LoadHost {
   record(): Host {
     const names = { host_id: this.hostId, names: [this.hostId], os: 'linux' as const, agent_version: 'bench' }
     const words = new Int32Array([0, 0, 0xffff, this.#ip, 0x20010db8, 1, 0, this.#ip])
-    const addresses = [0, 4].map(at => ({ ip: wordsText(words, at), since_us: null, until_us: null }))
+    const addresses = [0, 4].map(at => ({ ip: wordsText(words, at), since_us: null, until_us: null, namespace: null }))
     return { ...names, addresses, poll_period_us: pollMs * 1000, boot_id: null, updated_us: this.#startUs }
   }
 
