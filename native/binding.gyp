@@ -4,6 +4,7 @@
       "target_name": "proclabel",
       "sources": [
         "src/binding.cc",
+        "src/files/record_run.cc",
         "src/packet/batch_builder.cc",
         "src/packet/capture.cc",
         "src/packet/duplicates.cc",

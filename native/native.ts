@@ -30,6 +30,40 @@ export interface NativeAddon {
    * record from `label` to `evidence`, as JSON without braces.
    */
   openSessions: (judgedTcpOrUdp: string, judgedOther: string) => NativeSessions
+  /**
+   * Reads the records of a pcap file that stand whole in `data` from `begin` to `end`, into the rows from `count` on; answers with
+   * how many. It ends before one that is not an ordinary record, which is services/capture/files/pcap.ts's to read.
+   */
+  readPcapRun: (
+    data: Uint8Array,
+    begin: number,
+    end: number,
+    littleEndian: boolean,
+    nanoseconds: boolean,
+    headerBytes: number,
+    linkType: number,
+    count: number,
+    offset: Int32Array,
+    captured: Int32Array,
+    wireLength: Int32Array,
+    timeUs: Float64Array,
+    linkTypes: Uint16Array,
+  ) => number
+  /** The same for enhanced packet blocks; `resolutions` is 6 or 9, and 0 for an interface whose packets are left to pcapng.ts. */
+  readPcapngRun: (
+    data: Uint8Array,
+    begin: number,
+    end: number,
+    littleEndian: boolean,
+    interfaceLinkTypes: Uint16Array,
+    resolutions: Uint8Array,
+    count: number,
+    offset: Int32Array,
+    captured: Int32Array,
+    wireLength: Int32Array,
+    timeUs: Float64Array,
+    linkTypes: Uint16Array,
+  ) => number
 }
 
 /** One reader of the socket table; not to be shared between threads. */

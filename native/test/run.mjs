@@ -13,7 +13,13 @@ import { fuzz } from './fuzz.mjs'
 
 const system = process.platform === 'linux' ? ['src/linux/*.cc'] : []
 const sources = globSync(
-  ['test/*.cc', 'test/{packet,session,windows}/*.cc', 'src/{packet,session}/*.cc', ...pureWindowsSources, ...system],
+  [
+    'test/*.cc',
+    'test/{files,packet,session,windows}/*.cc',
+    'src/{files,packet,session}/*.cc',
+    ...pureWindowsSources,
+    ...system,
+  ],
   { cwd: native },
 ).sort()
 

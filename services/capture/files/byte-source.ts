@@ -5,8 +5,8 @@ import { InputError } from '../../shared/errors.ts'
 
 /** Bytes of a capture from wherever they come. */
 export interface ByteSource {
-  /** The next bytes, valid until the next call; null at the end. Never empty. */
-  read: () => Promise<Uint8Array | null>
+  /** The next bytes, valid until the next call, perhaps in `room`; null at the end. Never empty. */
+  read: (room: Uint8Array) => Promise<Uint8Array | null>
   /** Why the bytes ended early (`corrupt-gzip`, `truncated-gzip`, the same of zstd, `read-error`); null if they did not. */
   damage: () => string | null
   /** Bytes taken from the file or pipe itself, compressed if it is. */
@@ -14,13 +14,14 @@ export interface ByteSource {
   close: () => Promise<void>
 }
 
-const CHUNK_BYTES = 1 << 20
+/** Bytes that are asked for at a time. */
+export const CHUNK_BYTES = 1 << 20
 
 /** Opens a file or, for `-`, standard input; a gzip or zstd stream is recognised and inflated as it is read. */
 export async function openBytes(path: string): Promise<ByteSource> {
   const raw = path === '-' ? new StreamBytes(process.stdin) : new FileBytes(await openFile(path))
   try {
-    const head = await raw.read()
+    const head = await raw.read(new Uint8Array(CHUNK_BYTES))
     if (head === null && raw.damage() !== null)
       throw new InputError('PROCLABEL_CAPTURE_UNREADABLE', `${nameOf(path)} cannot be read`)
     if (head === null) throw new InputError('PROCLABEL_CAPTURE_EMPTY', `${nameOf(path)} is empty`)
@@ -55,7 +56,6 @@ async function openFile(path: string): Promise<FileHandle> {
 }
 
 class FileBytes implements ByteSource {
-  private readonly buffer = new Uint8Array(CHUNK_BYTES)
   private readonly handle: FileHandle
   private failed = false
   private total = 0
@@ -64,11 +64,11 @@ class FileBytes implements ByteSource {
     this.handle = handle
   }
 
-  async read(): Promise<Uint8Array | null> {
+  async read(room: Uint8Array): Promise<Uint8Array | null> {
     try {
-      const { bytesRead } = await this.handle.read(this.buffer, 0, CHUNK_BYTES, null)
+      const { bytesRead } = await this.handle.read(room, 0, room.length, null)
       this.total += bytesRead
-      return bytesRead === 0 ? null : this.buffer.subarray(0, bytesRead)
+      return bytesRead === 0 ? null : room.subarray(0, bytesRead)
     } catch {
       this.failed = true
       return null
@@ -134,10 +134,10 @@ class WithHead implements ByteSource {
     this.rest = rest
   }
 
-  async read(): Promise<Uint8Array | null> {
+  async read(room: Uint8Array): Promise<Uint8Array | null> {
     const { head } = this
     this.head = null
-    return head ?? (await this.rest.read())
+    return head ?? (await this.rest.read(room))
   }
 
   damage(): string | null {
@@ -173,6 +173,7 @@ class InflatedBytes implements ByteSource {
   private readonly inflater: Transform
   private readonly inflated: Uint8Array[] = []
   private pending: Uint8Array = new Uint8Array(0)
+  private readonly room = new Uint8Array(CHUNK_BYTES)
   private ended = false
   private broken: string | null = null
   /** Ends the wait for zlib. An error must do so too: zlib never calls back for the write in which it occurred. */
@@ -200,7 +201,7 @@ class InflatedBytes implements ByteSource {
 
   private async inflateMore(): Promise<void> {
     if (this.pending.length === 0) {
-      const next = await this.source.read()
+      const next = await this.source.read(this.room)
       this.ended = next === null
       this.pending = next ?? this.pending
     }

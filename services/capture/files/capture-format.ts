@@ -17,6 +17,8 @@ export interface Window {
  */
 export interface CaptureFormat {
   next: (window: Window, frames: FrameColumns, skip: (reason: string) => void) => number
+  /** Takes a run of ordinary records at once, and answers with their bytes; 0 where there is none. */
+  run: (window: Window, frames: FrameColumns) => number
   /** Frames lost before the last one that was taken; null where the format does not tell. */
   readonly dropped: number | null
 }

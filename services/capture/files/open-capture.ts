@@ -1,3 +1,4 @@
+import { loadNativeIfBuilt, type NativeAddon } from '#native'
 import { InputError } from '../../shared/errors.ts'
 import type { FrameBlock, PacketSource, SourceStatistics } from '../packet-source.ts'
 import { nameOf, openBytes } from './byte-source.ts'
@@ -9,14 +10,18 @@ import { WindowBuffer } from './window-buffer.ts'
 
 /**
  * Opens a capture file, or standard input for `-`: pcap or pcapng, plain or gzip. Throws an InputError if it is no
- * capture at all; what is wrong behind its header is counted in `statistics().skipped`.
+ * capture at all; what is wrong behind its header is counted in `statistics().skipped`. Runs of ordinary records are read in
+ * C++, where there is the addon.
  */
-export async function openCapture(path: string): Promise<PacketSource> {
+export async function openCapture(
+  path: string,
+  native: NativeAddon | null = loadNativeIfBuilt(),
+): Promise<PacketSource> {
   const bytes = await openBytes(path)
   const buffer = new WindowBuffer(bytes)
   try {
     await buffer.fill(24)
-    const format = PcapFormat.recognize(buffer.window) ?? PcapngFormat.recognize(buffer.window)
+    const format = PcapFormat.recognize(buffer.window, native) ?? PcapngFormat.recognize(buffer.window, native)
     if (format !== null) return new CaptureFile(buffer, format)
     throw new InputError('PROCLABEL_CAPTURE_FORMAT', `${nameOf(path)} is not a pcap or pcapng capture`)
   } catch (error) {
@@ -56,6 +61,11 @@ class CaptureFile implements PacketSource {
     this.frames.count = 0
     this.frames.data = window.data
     while (this.frames.count < BLOCK_FRAMES) {
+      const run = this.format.run(window, this.frames)
+      if (run > 0) {
+        this.buffer.advance(run)
+        continue
+      }
       const step = this.format.next(window, this.frames, this.skip)
       if (step === MORE) return true
       if (step === LOSS) return false

@@ -1,3 +1,4 @@
+import type { NativeAddon } from '#native'
 import { type CaptureFormat, DAMAGED, MORE, type Window } from './capture-format.ts'
 import { type FrameColumns, MAX_FRAME_BYTES } from './frame-columns.ts'
 
@@ -21,19 +22,22 @@ export class PcapFormat implements CaptureFormat {
   /** Before version 2.3 captured and wire length were the other way round; 2.3 itself has files of both kinds. */
   private swapped: 'no' | 'yes' | 'perhaps' = 'no'
 
-  private constructor(magic: number, littleEndian: boolean) {
+  private readonly native: NativeAddon | null
+
+  private constructor(magic: number, littleEndian: boolean, native: NativeAddon | null) {
+    this.native = native
     this.littleEndian = littleEndian
     this.nanoseconds = magic === NANOSECONDS
     this.recordBytes = magic === MODIFIED ? MODIFIED_RECORD_BYTES : RECORD_BYTES
   }
 
   /** Null if the file does not begin with a pcap magic number. */
-  static recognize(window: Window): PcapFormat | null {
+  static recognize(window: Window, native: NativeAddon | null): PcapFormat | null {
     if (window.end - window.begin < HEADER_BYTES) return null
     for (const littleEndian of [true, false]) {
       const magic = window.view.getUint32(window.begin, littleEndian)
       if (magic === MICROSECONDS || magic === NANOSECONDS || magic === MODIFIED) {
-        return new PcapFormat(magic, littleEndian)
+        return new PcapFormat(magic, littleEndian, native)
       }
     }
     return null
@@ -60,6 +64,19 @@ export class PcapFormat implements CaptureFormat {
     const micros = this.nanoseconds ? Math.floor(fraction / 1000) : fraction
     frames.add(seconds * 1_000_000 + micros, begin + this.recordBytes, captured, wireLength, this.linkType)
     return length
+  }
+
+  run({ data, begin, end }: Window, frames: FrameColumns): number {
+    const { native } = this
+    if (native === null || !this.headerRead || this.swapped !== 'no') return 0
+    const { littleEndian, nanoseconds, recordBytes, linkType } = this
+    const { offset, captured, wireLength, timeUs, linkType: linkTypes } = frames
+    const columns = [offset, captured, wireLength, timeUs, linkTypes] as const
+    const layout = [littleEndian, nanoseconds, recordBytes, linkType] as const
+    const count = native.readPcapRun(data, begin, end, ...layout, frames.count, ...columns)
+    if (count === 0) return 0
+    frames.count += count
+    return offset[frames.count - 1]! + captured[frames.count - 1]! - begin
   }
 
   private readHeader({ view, begin }: Window): number {

@@ -1,3 +1,4 @@
+import type { NativeAddon } from '#native'
 import { type CaptureFormat, DAMAGED, LOSS, MORE, type Window } from './capture-format.ts'
 import { type FrameColumns, MAX_FRAME_BYTES } from './frame-columns.ts'
 
@@ -10,6 +11,8 @@ const ENHANCED_PACKET = 6
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d
 /** Block type, total length, total length again. */
 const FRAME_BYTES = 12
+/** Of an enhanced packet block before its frame. */
+const blockHeadBytes = 28
 /** Packet blocks: a frame and its options; others are skipped whatever they hold. */
 const MAX_PACKET_BLOCK_BYTES = MAX_FRAME_BYTES + 65_536
 const MAX_INTERFACES = 65_536
@@ -23,19 +26,28 @@ interface Interface {
   linkType: number
   snapLength: number
   toMicros: (high: number, low: number) => number
+  /** 6 or 9 where times count micro- or nanoseconds since the epoch; 0 for others. */
+  plainResolution: number
 }
 
 /** draft-ietf-opsawg-pcapng: blocks in sections, each section with a byte order and interfaces of its own. */
 export class PcapngFormat implements CaptureFormat {
   dropped: number | null = null
+  private readonly native: NativeAddon | null
   private littleEndian = true
   private interfaces: Interface[] = []
+  private linkTypes = new Uint16Array(0)
+  private resolutions = new Uint8Array(0)
+
+  private constructor(native: NativeAddon | null) {
+    this.native = native
+  }
 
   /** Null if the file does not begin with a section header block. */
-  static recognize({ view, begin, end }: Window): PcapngFormat | null {
+  static recognize({ view, begin, end }: Window, native: NativeAddon | null): PcapngFormat | null {
     if (end - begin < 12 || view.getUint32(begin) !== SECTION) return null
     const isPcapng = [true, false].some(order => view.getUint32(begin + 8, order) === BYTE_ORDER_MAGIC)
-    return isPcapng ? new PcapngFormat() : null
+    return isPcapng ? new PcapngFormat(native) : null
   }
 
   next(window: Window, frames: FrameColumns, skip: (reason: string) => void): number {
@@ -76,11 +88,29 @@ export class PcapngFormat implements CaptureFormat {
     return length
   }
 
+  run({ data, view, begin, end }: Window, frames: FrameColumns): number {
+    const { native } = this
+    if (native === null || this.interfaces.length === 0) return 0
+    const { littleEndian, linkTypes, resolutions } = this
+    const { offset, captured, wireLength, timeUs, linkType } = frames
+    const columns = [offset, captured, wireLength, timeUs, linkType] as const
+    const count = native.readPcapngRun(
+      ...([data, begin, end, littleEndian, linkTypes, resolutions, frames.count] as const),
+      ...columns,
+    )
+    if (count === 0) return 0
+    frames.count += count
+    const last = offset[frames.count - 1]! - blockHeadBytes
+    return last + view.getUint32(last + 4, littleEndian) - begin
+  }
+
   private beginSection(view: DataView, begin: number): boolean {
     const littleEndian = view.getUint32(begin + 8, true) === BYTE_ORDER_MAGIC
     if (!littleEndian && view.getUint32(begin + 8) !== BYTE_ORDER_MAGIC) return false
     this.littleEndian = littleEndian
     this.interfaces = []
+    this.linkTypes = new Uint16Array(0)
+    this.resolutions = new Uint8Array(0)
     return true
   }
 
@@ -104,7 +134,10 @@ export class PcapngFormat implements CaptureFormat {
       linkType: view.getUint16(begin + 8, order),
       snapLength: view.getUint32(begin + 12, order),
       toMicros: clock(resolution, offsetSeconds),
+      plainResolution: offsetSeconds === 0 && (resolution === 6 || resolution === 9) ? resolution : 0,
     })
+    this.linkTypes = Uint16Array.from(this.interfaces, ({ linkType }) => linkType)
+    this.resolutions = Uint8Array.from(this.interfaces, ({ plainResolution }) => plainResolution)
     return null
   }
 

@@ -1,4 +1,4 @@
-import type { ByteSource } from './byte-source.ts'
+import { type ByteSource, CHUNK_BYTES } from './byte-source.ts'
 import type { Window } from './capture-format.ts'
 
 /** The largest block that is looked at fits several times; this is all the memory that a file of any size takes. */
@@ -41,7 +41,10 @@ export class WindowBuffer {
     window.end -= window.begin
     window.begin = 0
     while (window.end < count) {
-      const chunk = this.chunk.length > 0 ? this.chunk : await this.source.read()
+      const chunk =
+        this.chunk.length > 0
+          ? this.chunk
+          : await this.source.read(window.data.subarray(window.end, window.end + CHUNK_BYTES))
       if (chunk === null) return false
       this.take(chunk)
     }
@@ -53,7 +56,9 @@ export class WindowBuffer {
     const passed = Math.min(this.behind, chunk.length)
     const taken = Math.min(chunk.length - passed, window.data.length - window.end)
     this.behind -= passed
-    window.data.set(chunk.subarray(passed, passed + taken), window.end)
+    // Read to where it belongs, most often: then there is nothing to move.
+    if (passed > 0 || chunk.buffer !== window.data.buffer)
+      window.data.set(chunk.subarray(passed, passed + taken), window.end)
     window.end += taken
     this.chunk = chunk.subarray(passed + taken)
   }
