@@ -159,8 +159,9 @@ export class Capture implements PacketCapture {
     const start = block.offset[i]!
     const end = start + block.captured[i]!
     const reason = this.#decoder.decode(block.data, start, end, block.linkType[i]!, packet)
-    const fate =
-      reason !== 'ok' ? reason : this.#isRepeated(block.data, end) ? 'duplicate' : this.#add(packet, block.data)
+    const isRepeated = (reason === 'ok' || reason === 'fragment-held') && this.#isRepeated(block.data, end)
+    if (isRepeated && reason === 'fragment-held') this.#decoder.forgetHeld()
+    const fate = isRepeated ? 'duplicate' : reason !== 'ok' ? reason : this.#add(packet, block.data)
     if (this.#hostFrames !== null) this.#keepFrame(this.#hostFrames, fate, block, i)
     if (fate === 'ok') this.#ok++
     else {

@@ -8,6 +8,7 @@ import { ethernet, ipv4, tcp, udp } from '#core/decode/build-frame.ts'
 import { type LabeledSession, type PacketBatch, readPacketColumns } from '#schemas'
 import { labelCapture } from '../embedded/label.ts'
 import { createRandom } from '../shared/mutate.ts'
+import { Capture } from './capture.ts'
 import { at, block, desk, directory, type Frame, frame, host, laptop, rows, web } from './capture-fixture.ts'
 import { createCapture } from './create-capture.ts'
 import { FrameColumns } from './files/frame-columns.ts'
@@ -39,6 +40,12 @@ function copyOf({ ms, data }: Frame, laterMs: number): Frame {
   return { ms: ms + laterMs, data: copy }
 }
 
+/** Every order of some things. */
+function ordersOf<T>(things: readonly T[]): T[][] {
+  if (things.length <= 1) return [[...things]]
+  return things.flatMap((first, i) => ordersOf(things.toSpliced(i, 1)).map(rest => [first, ...rest]))
+}
+
 suite('what a mirror port delivers', () => {
   test('copies of a mirror of both directions are counted once, in whatever order they come, and told apart from the rest', () => {
     const random = createRandom(1)
@@ -62,6 +69,30 @@ suite('what a mirror port delivers', () => {
     const capture = open({ duplicateWindowUs: 10_000 })
     capture.add(block(...sent, late))
     assert.deepEqual(capture.frames, { ok: 3 })
+  })
+
+  test('copies of fragments are counted once in every order, later ones before their first too', () => {
+    const datagram = udp(5000, 53, new Uint8Array(200).fill(9))
+    const cuts = [0, 72, 144, datagram.length]
+    const parts = [0, 1, 2].map(i =>
+      frame(i, desk, web, 17, datagram.subarray(cuts[i], cuts[i + 1]), {
+        ...{ id: 7, fragmentOffset: cuts[i]!, moreFragments: i < 2 },
+      }),
+    )
+    const twice = [...parts, ...parts.map(each => copyOf(each, 1))]
+    const options = { sensorId: 'mirror', runId: 'run', keepUnmonitored: false, duplicateWindowUs: 10_000 }
+    for (const order of ordersOf(twice)) {
+      const frames = block(...order)
+      const captures = [new Capture({ ...options, hosts: hosts() }), createCapture({ ...options, hosts: hosts() })]
+      const [portable, native] = captures.map(capture => {
+        const batches = [...capture.add(frames), ...capture.flush()]
+        const { ok = 0, duplicate, 'fragment-held': held = 0 } = capture.frames
+        assert.deepEqual({ packets: ok + held, duplicate }, { packets: 3, duplicate: 3 })
+        assert.equal(packetsOf(batches, 'desk').length, 3)
+        return batches
+      })
+      assert.deepEqual(native, portable)
+    }
   })
 
   test('packets out of order keep their times and are all counted', () => {

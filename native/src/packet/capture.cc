@@ -95,6 +95,7 @@ Captured& Capture::flush() {
 
 void Capture::decode_group(const FrameBlock& block, size_t first, size_t count) {
   released_.clear();
+  size_t compared = 0;
   for (size_t i = 0; i < count; i++) {
     const size_t frame = first + i;
     Decoded& decoded = group_[i];
@@ -105,15 +106,31 @@ void Capture::decode_group(const FrameBlock& block, size_t first, size_t count) 
         block.data.part(static_cast<uint32_t>(block.offset[frame]), static_cast<uint32_t>(block.captured[frame]));
     decoded.reason = decoder_.decode(bytes, block.link_type[frame], packet, released_);
     decoded.released_end = released_.size();
-    if (decoded.reason != Reason::ok) continue;
+    decoded.is_repeated = false;
+    const bool is_held = decoded.reason == Reason::fragment_held;
+    if (decoded.reason != Reason::ok && !is_held) continue;
+    if (duplicates_) {
+      decoded.fingerprint = fingerprint_of(bytes.part(packet.ip_offset, packet.ip_length));
+      duplicates_->prefetch(decoded.fingerprint);
+    }
+    if (is_held) {
+      // Whether it is a copy decides whether it stays held, and may be asked only in the order of the frames.
+      while (compared <= i) find_copy(group_[compared++]);
+      continue;
+    }
     decoded.key = FlowKey(packet);
     flows_.prefetch_slot(decoded.key);
-    if (!duplicates_) continue;
-    decoded.fingerprint = fingerprint_of(bytes.part(packet.ip_offset, packet.ip_length));
-    duplicates_->prefetch(decoded.fingerprint);
   }
+  while (compared < count) find_copy(group_[compared++]);
   for (size_t i = 0; i < count; i++)
     if (group_[i].reason == Reason::ok) flows_.prefetch_flow(group_[i].key);
+}
+
+void Capture::find_copy(Decoded& decoded) {
+  const bool is_held = decoded.reason == Reason::fragment_held;
+  if (!duplicates_ || (decoded.reason != Reason::ok && !is_held)) return;
+  decoded.is_repeated = duplicates_->is_repeated(decoded.fingerprint, decoded.packet.time_us);
+  if (decoded.is_repeated && is_held) decoder_.forget_held();
 }
 
 void Capture::count_group(const FrameBlock& block, size_t first, size_t size) {
@@ -123,7 +140,7 @@ void Capture::count_group(const FrameBlock& block, size_t first, size_t size) {
     clock_.observe(decoded.packet.time_us);
     for (; released < decoded.released_end; released++)
       count(released_[released], FlowKey(released_[released]), nullptr, 0);
-    if (decoded.reason == Reason::fragment_held && host_frames_) {
+    if (decoded.reason == Reason::fragment_held && !decoded.is_repeated && host_frames_) {
       const Packet& held = decoded.packet;
       keep_frame(block, first + i, host_at(held.source, held.time_us), host_at(held.destination, held.time_us));
     }
@@ -133,8 +150,8 @@ void Capture::count_group(const FrameBlock& block, size_t first, size_t size) {
 }
 
 size_t Capture::take(const Decoded& decoded, const FrameBlock& block, size_t frame) {
+  if (decoded.is_repeated) return duplicate;
   if (decoded.reason != Reason::ok) return static_cast<size_t>(decoded.reason);
-  if (duplicates_ && duplicates_->is_repeated(decoded.fingerprint, decoded.packet.time_us)) return duplicate;
   return count(decoded.packet, decoded.key, &block, frame) ? static_cast<size_t>(Reason::ok) : not_monitored;
 }
 

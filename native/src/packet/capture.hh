@@ -157,6 +157,8 @@ class Capture {
     Reason reason = Reason::ok;
     FlowKey key{packet};
     Fingerprint fingerprint;
+    /** A copy of a packet before. */
+    bool is_repeated = false;
     /** Where in `released_` the fragments end that come before this packet. */
     size_t released_end = 0;
   };
@@ -164,6 +166,7 @@ class Capture {
   /** What became of a decoded frame; counts its packet where it is to be counted. */
   size_t take(const Decoded& decoded, const FrameBlock& block, size_t frame);
   void decode_group(const FrameBlock& block, size_t first, size_t count);
+  void find_copy(Decoded& decoded);
   void count_group(const FrameBlock& block, size_t first, size_t count);
   /** Counts a packet into the batches of its hosts; whether there are any. `block` is null for one that carries no names. */
   bool count(const Packet& packet, const FlowKey& key, const FrameBlock* block, size_t frame);

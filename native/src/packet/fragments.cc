@@ -72,6 +72,14 @@ void Fragments::hold(const FragmentKey& key, const Packet& packet) {
   waiting->packets.back().payload_offset = 0;
   waiting->packets.back().payload_captured = 0;
   held_count_++;
+  last_held_ = key;
+}
+
+void Fragments::forget_last_held() {
+  Held* waiting = held_.find(last_held_);
+  waiting->packets.pop_back();
+  held_count_--;
+  if (waiting->packets.empty()) held_.erase(last_held_);
 }
 
 void Fragments::expire(double now_us) {

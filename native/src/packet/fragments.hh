@@ -37,6 +37,9 @@ class Fragments {
   /** Fills in the ports of a later fragment; else says what became of it. */
   Reason join(const FragmentKey& key, Packet& packet);
 
+  /** The fragment that `join` has just held is a copy of one before, and not to be counted. */
+  void forget_last_held();
+
  private:
   /** What a first fragment tells about the later ones: their session, or that they are part of a tunnelled packet. */
   struct First {
@@ -61,6 +64,7 @@ class Fragments {
   InsertionOrderedMap<FragmentKey, First, FragmentKeyHash> firsts_;
   InsertionOrderedMap<FragmentKey, Held, FragmentKeyHash> held_;
   size_t held_count_ = 0;
+  FragmentKey last_held_{};
 };
 
 }  // namespace proclabel::packet

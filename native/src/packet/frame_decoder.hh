@@ -20,6 +20,9 @@ class FrameDecoder {
    */
   Reason decode(Slice frame, uint16_t link_type, Packet& packet, std::vector<Packet>& released);
 
+  /** The frame decoded last was `fragment_held`, and is a copy of one before: it is not to be counted. */
+  void forget_held() { fragments_.forget_last_held(); }
+
  private:
   Layer join_fragment(Cursor& c, Packet& packet);
   void learn_fragments(const Cursor& c, const Packet& packet, std::vector<Packet>& released);

@@ -29,6 +29,7 @@ export class Fragments {
   private readonly firsts = new Map<string, First>()
   private readonly held = new Map<string, Held>()
   private heldCount = 0
+  private lastHeldKey = ''
   private lostCount = 0
   private readonly onReleased: (packet: Packet) => void
 
@@ -93,6 +94,15 @@ export class Fragments {
     }
     waiting.packets.push(copyOf(packet))
     this.heldCount++
+    this.lastHeldKey = key
+  }
+
+  /** The fragment that `join` has just held is a copy of one before, and not to be counted. */
+  forgetLastHeld(): void {
+    const waiting = this.held.get(this.lastHeldKey)!
+    waiting.packets.pop()
+    this.heldCount--
+    if (waiting.packets.length === 0) this.held.delete(this.lastHeldKey)
   }
 
   private expire(nowUs: number): void {

@@ -98,6 +98,11 @@ export class FrameDecoder {
     return this.fragments.withoutFirst
   }
 
+  /** The frame decoded last was `fragment-held`, and is a copy of one before: it is not to be counted. */
+  forgetHeld(): void {
+    this.fragments.forgetLastHeld()
+  }
+
   /**
    * Decodes the frame in `data[start, end)`. The caller has set `packet.timeUs` and `packet.wireLength`; all else is
    * filled in if the answer is `ok`, and without meaning if not.
