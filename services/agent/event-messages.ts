@@ -2,7 +2,7 @@ import type { Process, SocketEvent, SocketEvents } from '#schemas'
 import type { EventReading, EventSource } from './event-source.ts'
 
 /** Events of one message: some 300 KB, well below what a bus takes. */
-const MAX_EVENTS = 4096
+export const MAX_EVENTS = 4096
 /** Processes that are remembered as told; then all are told again. */
 const MAX_TOLD = 16_384
 
@@ -32,7 +32,7 @@ export class EventMessages {
       const process = processes[i]!
       // A program that became another (exec) keeps its identity: what it did before is told under its former name.
       const isRenamed = process !== null && isOther(this.#processes.get(keyOf(process)), process)
-      if (isRenamed || this.#events.length === MAX_EVENTS) this.#end()
+      if (isRenamed || this.#events.length === MAX_EVENTS) this.#endWithin()
       this.#events.push(event)
       if (process !== null) this.#name(process)
     }
@@ -59,6 +59,12 @@ export class EventMessages {
     if (this.#told.size >= MAX_TOLD) this.#told.clear()
     this.#told.set(key, process)
     this.#processes.set(key, process)
+  }
+
+  /** A message ends within a reading: it reaches to its last event. */
+  #endWithin(): void {
+    this.#untilUs = Math.max(this.#untilUs, this.#events.at(-1)?.time_us ?? 0)
+    this.#end()
   }
 
   #end(): void {

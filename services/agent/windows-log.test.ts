@@ -293,6 +293,7 @@ test('a pid used again is another process: starts and exits of the same log tell
     allProcesses(log).map(({ start_us, name, parent_pid }) => [start_us, name, parent_pid]),
     [
       [null, 'agent.exe', null],
+      [null, '<unknown process>', null],
       [started, 'B.exe', 16],
     ],
   )

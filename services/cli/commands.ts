@@ -12,6 +12,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   who: async () => (await import('./who.ts')).whoCommand(),
   score: async () => (await import('./score.ts')).scoreCommand(),
   agent: async () => (await import('./agent.ts')).agentCommand(),
+  import: async () => (await import('./import.ts')).importCommand(),
   capture: async () => (await import('./capture.ts')).captureCommand(),
   matcher: async () => (await import('./matcher.ts')).matcherCommand(),
   resolver: async () => (await import('./resolver.ts')).resolverCommand(),

@@ -1,7 +1,7 @@
 import type { Topic } from '#schemas'
 
 /** Who runs; each has a principal of its own. */
-export const aclServices = ['agent', 'capture', 'matcher', 'resolver', 'export', 'tail', 'doctor'] as const
+export const aclServices = ['agent', 'import', 'capture', 'matcher', 'resolver', 'export', 'tail', 'doctor'] as const
 export type AclService = (typeof aclServices)[number]
 
 export interface Acl {
@@ -25,6 +25,8 @@ interface Grant {
 /** What each service needs and no more; Kafka grants to describe a topic with reading or writing it. */
 const grants: Record<AclService, Grant> = {
   agent: { writes: ['hosts', 'socket-snapshots', 'socket-events'] },
+  /** And to read the topic that it imports, which is the site's own. */
+  import: { reads: ['hosts'], writes: ['hosts', 'socket-events', 'dead-letters'], group: 'import-*' },
   capture: { reads: ['hosts'], writes: ['packets'], group: 'capture-*' },
   matcher: {
     reads: ['hosts', 'socket-snapshots', 'socket-events', 'packets', 'resolutions'],
