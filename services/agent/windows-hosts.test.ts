@@ -34,7 +34,7 @@ test('events that come one by one make messages in sequence; a host is told when
   const told = [0, 1, 2].map(i => hosts.add([connection('a', '192.0.2.1', i * MINUTE_US)])[0]!)
   assert.deepEqual(
     told.map(({ host }) => host?.addresses ?? null),
-    [[{ ip: '192.0.2.1', since_us: null, until_us: null }], null, null],
+    [[{ ip: '192.0.2.1', since_us: null, until_us: null, namespace: null }], null, null],
   )
   const messages: SocketEvents[] = told.flatMap(({ events }) => events)
   assert.deepEqual(
@@ -93,12 +93,12 @@ test('an address changes hands when its host was not seen with it for a while; i
   assert.deepEqual(
     new Map(told.map(({ hostId, host }) => [hostId, host?.addresses])),
     new Map([
-      ['b', [{ ip: '192.0.2.1', since_us: NOON_US + 30 * MINUTE_US, until_us: null }]],
+      ['b', [{ ip: '192.0.2.1', since_us: NOON_US + 30 * MINUTE_US, until_us: null, namespace: null }]],
       [
         'a',
         [
-          { ip: '192.0.2.1', since_us: null, until_us: NOON_US },
-          { ip: '192.0.2.9', since_us: null, until_us: null },
+          { ip: '192.0.2.1', since_us: null, until_us: NOON_US, namespace: null },
+          { ip: '192.0.2.9', since_us: null, until_us: null, namespace: null },
         ],
       ],
     ]),

@@ -134,7 +134,7 @@ class WindowsHost {
       known.lastUs = Math.max(known.lastUs, lastUs)
       return
     }
-    this.#addresses.set(ip, { ip, since_us: hadHolder ? firstUs : null, until_us: null, lastUs })
+    this.#addresses.set(ip, { ip, since_us: hadHolder ? firstUs : null, until_us: null, namespace: null, lastUs })
     this.#isNew = true
   }
 
@@ -178,7 +178,7 @@ class WindowsHost {
     return {
       host_id: this.#id,
       names: [this.#id],
-      addresses: Array.from(this.#addresses.values(), ({ ip, since_us, until_us }) => ({ ip, since_us, until_us })),
+      addresses: Array.from(this.#addresses.values(), ({ lastUs: _, ...address }) => address),
       os: 'windows',
       agent_version: IMPORTED,
       poll_period_us: null,
