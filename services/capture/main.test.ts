@@ -13,6 +13,7 @@ import { createLog, type Log } from '#shared/log.ts'
 import { PrometheusMetrics } from '#shared/metrics.ts'
 import { at, block, desk, type Frame, frame, host, laptop, web } from './capture-fixture.ts'
 import { type CaptureServiceOptions, runCaptureService } from './main.ts'
+import { NetworksFile } from './networks-file.ts'
 import { PacedSource } from './paced-source.ts'
 import type { FrameBlock, PacketSource } from './packet-source.ts'
 
@@ -175,6 +176,27 @@ test('a host that is told at run time is monitored from then on', async t => {
   const seen = packetsOf(bus.of('laptop'))
   assert.ok(seen > 0 && seen < 20, String(seen))
   assertNumbered(bus.of('laptop'))
+})
+
+test('networks of a file are monitored as it names them, without a restart', async t => {
+  const packets = new ListedSource(
+    Array.from({ length: 30 }, (_, i) => block(packet(i * 1000, desk, web), packet(i * 1000 + 1, laptop, web))),
+    100,
+  )
+  const folder = mkdtempSync(join(tmpdir(), 'proclabel-networks-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'networks')
+  writeFileSync(path, `${desk}/32`)
+  const { bus, run } = createService(t, packets, { networks: new NetworksFile(path), hostsWaitMs: 0 })
+  const running = run()
+  await sleep(500)
+  writeFileSync(path, 'nothing')
+  await sleep(1500)
+  writeFileSync(path, `${laptop}/32`)
+  await running
+  const [before, after] = [bus.of(desk), bus.of(laptop)].map(packetsOf)
+  assert.ok(before! > 0 && after! > 0, `${before} and ${after}`)
+  assert.equal(before! + after!, 30)
 })
 
 test('while Kafka is away a capture begins with the hosts of its last run; without any it says so', async t => {

@@ -15,6 +15,7 @@ import { HostFiles, type HostFilesOptions, type HostFilesStatistics } from './ho
 import { HostFollower, type PrepareRecords } from './host-follower.ts'
 import { HostMemory } from './host-memory.ts'
 import { createMeasure, lostOf } from './measure.ts'
+import { NetworksFile } from './networks-file.ts'
 import { PacketSender } from './packet-sender.ts'
 import type { PacketSource } from './packet-source.ts'
 
@@ -41,8 +42,8 @@ export interface CaptureServiceOptions {
   hostsWaitMs: number
   /** Ends the run. */
   signal: AbortSignal
-  /** Monitored beside the hosts that the topic names. */
-  networks?: MonitoredNetworks | null
+  /** Monitored beside the hosts that the topic names: networks, or a file of them that is read again while the capture runs. */
+  networks?: MonitoredNetworks | NetworksFile | null
   /** As in CaptureOptions. */
   duplicateWindowUs?: number | null
   /** Where each host's frames are kept, so many bytes of each; null keeps none. */
@@ -79,7 +80,10 @@ const graceMs = 5000
 export async function runCaptureService(options: CaptureServiceOptions): Promise<CaptureResult> {
   const { bus, packets, sensorId, clockUs, log, signal, codecs = checkedInCodecs, duplicateWindowUs = null } = options
   const runId = randomUUID()
-  const directory = new HostDirectory(options.networks ?? null)
+  const networksFile = options.networks instanceof NetworksFile ? options.networks : null
+  const directory = new HostDirectory(
+    networksFile?.networks ?? (options.networks as MonitoredNetworks | undefined) ?? null,
+  )
   const memory = Number.isFinite(options.hostsWaitMs)
     ? new HostMemory(join(options.spool.folder, 'hosts.jsonl'), directory, log)
     : null
@@ -138,6 +142,7 @@ export async function runCaptureService(options: CaptureServiceOptions): Promise
   const ticker = setInterval(() => {
     measureAll()
     void memory?.keep()
+    if (networksFile) followNetworks(networksFile, directory, log)
     const nowUs = clockUs?.() ?? null
     if (nowUs === null) return
     if (performance.now() - heardMs >= silenceMs) send(capture.tick(nowUs))
@@ -178,5 +183,16 @@ export async function runCaptureService(options: CaptureServiceOptions): Promise
     dropped: sender.dropped,
     outgoing: outgoing.statistics,
     files: files?.statistics ?? null,
+  }
+}
+
+/** Monitors the networks that the file names by now; a file that cannot be used changes nothing. */
+function followNetworks(file: NetworksFile, directory: HostDirectory, log: Log): void {
+  try {
+    if (!file.reread()) return
+    directory.monitor(file.networks)
+    log.info({ networks: file.networks.prefixes.length }, 'monitoring other networks')
+  } catch (error) {
+    log.warn({ error }, 'the file of networks cannot be used; they are those before')
   }
 }

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { udp } from '#core/decode/build-frame.ts'
 import { HostDirectory, maxNetworkHosts } from '#core/host-directory.ts'
@@ -8,6 +11,7 @@ import { Capture, type CaptureOptions } from './capture.ts'
 import { block, desk, type Frame, frame, host, laptop, told, web } from './capture-fixture.ts'
 import { NativeCapture } from './native-capture.ts'
 import { parseNetworks } from './networks.ts'
+import { NetworksFile } from './networks-file.ts'
 
 const packet = (ms: number, from: string, to: string): Frame => frame(ms, from, to, 17, udp(1, 2))
 const captures = (options: Omit<CaptureOptions, 'sensorId' | 'runId' | 'keepUnmonitored'>) => {
@@ -31,6 +35,49 @@ for (const kind of kinds) {
     assert.deepEqual(flush(packet(3, desk, web)), [['desk', 0, [`3 ms ${desk} 1 > ${web} 2`]]])
   })
 }
+
+for (const kind of kinds) {
+  test(`networks change while the capture runs: ${kind}`, () => {
+    const hosts = new HostDirectory(parseNetworks(['10.0.0.1/32']))
+    const capture = captures({ hosts })[kind]
+    const hostsOf = (ms: number) => {
+      const sent = block(packet(ms, desk, web), packet(ms, laptop, web))
+      return withPackets([...capture.add(sent), ...capture.flush()]).map(([hostId]) => hostId)
+    }
+    assert.deepEqual(hostsOf(0), [desk])
+    hosts.monitor(parseNetworks(['10.0.0.0/30']))
+    assert.deepEqual(hostsOf(1), [desk, laptop])
+    hosts.monitor(parseNetworks(['10.0.0.2/32']))
+    assert.deepEqual(hostsOf(2), [laptop])
+    hosts.monitor(null)
+    assert.deepEqual(hostsOf(3), [])
+  })
+}
+
+test('a file of networks is read again; one that cannot be used leaves those before', t => {
+  const folder = mkdtempSync(join(tmpdir(), 'proclabel-networks-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'networks')
+  const write = (text: string) => writeFileSync(path, text)
+  write('# ours\n10.0.0.0/30 # the lab\n\n')
+  const file = new NetworksFile(path, ['192.0.2.0/24'])
+  const monitored = () => [desk, '10.0.0.9', '192.0.2.1'].map(ip => file.networks.contains(ip))
+  assert.deepEqual(monitored(), [true, false, true])
+  assert.equal(file.reread(), false)
+  write('10.0.0.8/30')
+  assert.equal(file.reread(), true)
+  assert.deepEqual(monitored(), [false, true, true])
+  write('10.0.0.8/33')
+  assert.throws(() => file.reread(), /networks: expected a network .* got '10\.0\.0\.8\/33'/)
+  assert.equal(file.reread(), false)
+  assert.deepEqual(monitored(), [false, true, true])
+  rmSync(path)
+  assert.throws(() => file.reread(), /ENOENT/)
+  assert.equal(file.reread(), false)
+  write('')
+  assert.equal(file.reread(), true)
+  assert.deepEqual(monitored(), [false, false, true])
+})
 
 test('who sends to every address of a network makes only so many hosts; the rest is counted', () => {
   const hosts = new HostDirectory(parseNetworks(['10.0.0.0/8']))

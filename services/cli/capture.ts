@@ -7,6 +7,7 @@ import { openCapture } from '../capture/files/open-capture.ts'
 import { compressions, type HostFilesOptions } from '../capture/host-files/host-files.ts'
 import { type CaptureServiceOptions, runCaptureService } from '../capture/main.ts'
 import { parseNetworks } from '../capture/networks.ts'
+import { NetworksFile } from '../capture/networks-file.ts'
 import { openInterface } from '../capture/open-interface.ts'
 import { PacedSource } from '../capture/paced-source.ts'
 import { becomeUser } from './become-user.ts'
@@ -23,6 +24,7 @@ interface CaptureFlags extends ProducerFlags, HostKeysFlags, DuplicateFlags {
   sensor: string
   group?: number
   networks?: string[]
+  networksFile?: string
   user?: string
   files?: string
   filesCompression: HostFilesOptions['compression']
@@ -56,6 +58,10 @@ export const captureCommand = (): Command =>
         .option(
           '--networks <cidr...>',
           'monitors these networks too: an address that no host has announced is a host of its own, 4096 at most',
+        )
+        .option(
+          '--networks-file <file>',
+          'those that a file names as well, one a line, # begins a comment; read again every second, so they change without a restart',
         )
         .option('--user <name>', 'goes on as this user once the interface is open; spool and files must be its own')
         .addOption(duplicateOption('by default 10 of an interface, none of a file'))
@@ -97,8 +103,9 @@ export const captureCommand = (): Command =>
     })
   })
 
-function networksOf({ networks }: CaptureFlags): MonitoredNetworks | null {
+function networksOf({ networks, networksFile }: CaptureFlags): MonitoredNetworks | NetworksFile | null {
   try {
+    if (networksFile !== undefined) return new NetworksFile(networksFile, networks)
     return networks ? parseNetworks(networks) : null
   } catch (error) {
     throw new InputError('PROCLABEL_CONFIG', `networks: ${(error as Error).message}`, error)

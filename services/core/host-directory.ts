@@ -12,7 +12,7 @@ export const maxNetworkHosts = 4096
 
 /** Which address belongs to which monitored host, and when; filled from the hosts topic. */
 export class HostDirectory {
-  readonly networks: MonitoredNetworks | null
+  #networks: MonitoredNetworks | null
   readonly #networkHosts = new Set<string>()
   readonly #owners = new Map<string, { hostId: string; sinceUs: number; untilUs: number }[]>()
   readonly #hosts = new Map<string, Host>()
@@ -20,7 +20,17 @@ export class HostDirectory {
   version = 0
 
   constructor(networks: MonitoredNetworks | null = null) {
-    this.networks = networks
+    this.#networks = networks
+  }
+
+  get networks(): MonitoredNetworks | null {
+    return this.#networks
+  }
+
+  /** Monitors these networks from now on, in place of those before. */
+  monitor(networks: MonitoredNetworks | null): void {
+    this.#networks = networks
+    this.version++
   }
 
   /** Takes a host's newest record in place of the one before. */
@@ -69,8 +79,9 @@ export class HostDirectory {
   }
 
   #networkHost(ip: string): string | null {
+    if (!this.#networks?.contains(ip)) return null
     if (this.#networkHosts.has(ip)) return ip
-    if (this.#networkHosts.size === maxNetworkHosts || !this.networks?.contains(ip)) return null
+    if (this.#networkHosts.size === maxNetworkHosts) return null
     this.#networkHosts.add(ip)
     return ip
   }
