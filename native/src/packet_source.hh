@@ -35,7 +35,7 @@ class PacketSource {
   /** Frames lost so far because `next` was not called in time. */
   virtual uint64_t dropped() = 0;
 
-  /** Goes on with an interface of the same name when the one captured on is gone; one of a group cannot. Throws SourceError. */
+  /** Goes on with an interface of the same name when the one captured on is gone. Throws SourceError. */
   virtual void follow() = 0;
 };
 

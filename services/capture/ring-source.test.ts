@@ -303,8 +303,9 @@ suite('the ring in a network namespace', { skip: isInside ? false : 'runs in the
     assert.deepEqual(rest, { effective: 0, read: true })
   })
 
-  test('capture goes on when its interface was down, and when it is another of the same name', async () => {
+  test('capture goes on when its interface was down, and when it is another of the same name, in a group too', async () => {
     const reader = new Reader(openInterface('wire1', ''))
+    const group = Array.from({ length: 2 }, () => new Reader(openInterface('wire1', '', 77)))
     /** Sends until a frame comes: the interface is taken up again within a second. */
     const comesAgain = async (first: number) => {
       const arrived = () => reader.seen.some(({ frame }) => frame.equals(frameOf(first)))
@@ -325,13 +326,26 @@ suite('the ring in a network namespace', { skip: isInside ? false : 'runs in the
     const handle = new other.Cap()
     handle.open('wire2', 'ether proto 0xffff', 1 << 20, Buffer.alloc(mostBytes))
     const third = Buffer.from(frameOf(3))
-    for (let tries = 0; !reader.seen.some(({ frame }) => frame.equals(third)) && tries < 400; tries++) {
-      handle.send(third, third.length)
+    const datagrams = Array.from({ length: 40 }, (_, i) => Buffer.from(ethernet(0x0800, ipv4(17, udp(5000 + i, 1)))))
+    const sees = ({ seen }: Reader, some: readonly Buffer[]) =>
+      seen.some(({ frame }) => some.some(each => frame.equals(each)))
+    const areBack = () => sees(reader, [third]) && group.every(member => sees(member, datagrams))
+    for (let tries = 0; !areBack() && tries < 400; tries++) {
+      for (const each of [third, ...datagrams]) handle.send(each, each.length)
       await sleep(50)
     }
+    assert.deepEqual([sees(reader, [third]), ...group.map(member => sees(member, datagrams))], [true, true, true])
+    // What was sent last is still on its way.
+    await sleep(200)
+    for (const member of group) member.seen.length = 0
+    for (const each of datagrams) handle.send(each, each.length)
+    for (let waits = 0; group[0]!.seen.length + group[1]!.seen.length < datagrams.length && waits < 500; waits++)
+      await sleep(10)
+    const shared = group.flatMap(({ seen }) => seen.map(({ frame }) => frame.toString('hex')))
+    assert.equal(new Set(shared).size, datagrams.length)
+    assert.equal(shared.length, datagrams.length)
     handle.close()
-    await reader.end()
-    assert.ok(reader.seen.some(({ frame }) => frame.equals(third)))
+    for (const each of [reader, ...group]) await each.end()
     sender!.close()
   })
 })

@@ -37,31 +37,32 @@ constexpr uint16_t link_type_raw = 101;
 
 class Descriptor {
  public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
+  Descriptor() = default;
+  ~Descriptor() { reset(-1); }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   operator int() const { return fd_; }
 
+  void reset(int fd) {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = fd;
+  }
+
  private:
-  const int fd_;
+  int fd_ = -1;
 };
 
 /** An AF_PACKET socket with a TPACKET_V3 ring (packet(7), Documentation/networking/packet_mmap.rst of the kernel). */
 class PacketSocket : public PacketSource {
  public:
   PacketSocket(const std::string& device, const std::string& filter, size_t ring_bytes, uint16_t group)
-      // Protocol 0: nothing comes before the filter is in place and the socket bound.
-      : device_(device), fd_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)) {
-    if (fd_ < 0) throw system_error("cannot open a packet socket", errno);
+      : device_(device), group_(group), blocks_(std::max<size_t>(ring_bytes / block_bytes, 2)) {
+    open_socket();
     if (device.size() >= IFNAMSIZ || index() == 0) throw system_error(device, ENODEV);
     link_type_ = link_type();
-    if (!filter.empty()) attach(compile_filter(device, filter, link_type_));
-    map_ring(std::max<size_t>(ring_bytes / block_bytes, 2));
-    bind_to(index());
-    if (group != 0) join(group);
+    if (!filter.empty()) filter_ = compile_filter(device, filter, link_type_);
+    begin(index());
+    if (group_ != 0 && !join()) throw SourceError("the group is of another interface, or full", "EINVAL");
   }
 
   ~PacketSocket() override {
@@ -75,7 +76,7 @@ class PacketSocket : public PacketSource {
   size_t next(const FrameColumns& columns) override {
     if (is_held_) {
       status().store(TP_STATUS_KERNEL, std::memory_order_release);
-      at_ = (at_ + 1) % (memory_.size() / block_bytes);
+      at_ = (at_ + 1) % blocks_;
     }
     is_held_ = (status().load(std::memory_order_acquire) & TP_STATUS_USER) != 0;
     return is_held_ ? read_block(memory_, at_, block_bytes, link_type_, columns) : 0;
@@ -85,7 +86,7 @@ class PacketSocket : public PacketSource {
     // The kernel's counts begin anew at each reading; that of received frames includes the dropped.
     tpacket_stats_v3 counts{};
     socklen_t length = sizeof counts;
-    if (getsockopt(fd_, SOL_PACKET, PACKET_STATISTICS, &counts, &length) == 0) dropped_ += counts.tp_drops;
+    if (fd_ >= 0 && getsockopt(fd_, SOL_PACKET, PACKET_STATISTICS, &counts, &length) == 0) dropped_ += counts.tp_drops;
     return dropped_;
   }
 
@@ -93,28 +94,22 @@ class PacketSocket : public PacketSource {
     // A socket takes frames again by itself when its interface comes up again, but not when that was made anew.
     const int current = index();
     if (current == 0 || current == bound_to_) return;
-    if (is_in_group_) throw SourceError("the interface was made anew: start the capture again", "ENODEV");
     if (link_type() != link_type_) throw SourceError("the interface has become one of another link layer", unknown_link);
-    bind_to(current);
+    if (group_ == 0) bind_to(current);
+    else if (!has_unread()) join_anew(current);
   }
 
  private:
-  ifreq named() const {
-    ifreq request{};
-    std::copy(device_.begin(), device_.end(), request.ifr_name);
-    return request;
-  }
-
   /** 0 when there is no such interface. */
-  int index() const {
-    ifreq request = named();
-    return ioctl(fd_, SIOCGIFINDEX, &request) < 0 ? 0 : request.ifr_ifindex;
-  }
+  int index() const { return static_cast<int>(if_nametoindex(device_.c_str())); }
 
   /** The LINKTYPE_ value of the interface's frames. */
   uint16_t link_type() {
-    ifreq request = named();
-    if (ioctl(fd_, SIOCGIFHWADDR, &request) < 0) throw system_error(device_, errno);
+    ifreq request{};
+    std::copy(device_.begin(), device_.end(), request.ifr_name);
+    Descriptor any;
+    any.reset(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (ioctl(any, SIOCGIFHWADDR, &request) < 0) throw system_error(device_, errno);
     switch (request.ifr_hwaddr.sa_family) {
       case ARPHRD_LOOPBACK:
         is_loopback_ = true;
@@ -133,27 +128,70 @@ class PacketSocket : public PacketSource {
     if (setsockopt(fd_, SOL_PACKET, option, value, size) < 0) throw system_error(what, errno);
   }
 
-  void attach(std::vector<sock_filter> instructions) {
+  void open_socket() {
+    // Protocol 0: nothing comes before the filter is in place and the socket bound.
+    fd_.reset(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+    if (fd_ < 0) throw system_error("cannot open a packet socket", errno);
+  }
+
+  /** Frames of the interface come from now on. */
+  void begin(int index) {
+    if (!filter_.empty()) attach(filter_);
+    map_ring();
+    bind_to(index);
+  }
+
+  /**
+   * A socket of a group cannot be bound to another interface, and the group is of the old one until all have left it. So this
+   * one leaves, and joins with a new socket whose ring is where the old one's was; as long as others have not left, it tries again.
+   */
+  void join_anew(int index) {
+    dropped();
+    leave();
+    open_socket();
+    begin(index);
+    if (!join()) leave();
+  }
+
+  void leave() {
+    // The mapping holds the socket open.
+    constexpr int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+    if (mmap(memory_.data(), memory_.size(), PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED)
+      throw system_error("cannot give back the ring of frames", errno);
+    fd_.reset(-1);
+    at_ = 0;
+    is_held_ = false;
+    bound_to_ = 0;
+  }
+
+  /** Whether the block behind the one at hand is ours already. */
+  bool has_unread() {
+    const size_t next = is_held_ ? (at_ + 1) % blocks_ : at_;
+    return (status(next).load(std::memory_order_acquire) & TP_STATUS_USER) != 0;
+  }
+
+  void attach(std::span<sock_filter> instructions) {
     const sock_fprog program{static_cast<unsigned short>(instructions.size()), instructions.data()};
     if (instructions.size() > BPF_MAXINSNS || setsockopt(fd_, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0)
       throw SourceError("the kernel does not take the filter: it is too long", bad_filter);
   }
 
-  void map_ring(size_t blocks) {
+  void map_ring() {
     const int version = TPACKET_V3;
     const unsigned int reserve = vlan_tag_bytes;
     set(PACKET_VERSION, &version, sizeof version, "the kernel has no TPACKET_V3");
     set(PACKET_RESERVE, &reserve, sizeof reserve, "cannot reserve room for VLAN tags");
     tpacket_req3 request{};
     request.tp_block_size = block_bytes;
-    request.tp_block_nr = static_cast<unsigned int>(blocks);
+    request.tp_block_nr = static_cast<unsigned int>(blocks_);
     // Frames of a V3 ring have no fixed size, but the kernel checks the product.
     request.tp_frame_size = block_bytes;
-    request.tp_frame_nr = static_cast<unsigned int>(blocks);
+    request.tp_frame_nr = static_cast<unsigned int>(blocks_);
     request.tp_retire_blk_tov = block_period_ms;
     set(PACKET_RX_RING, &request, sizeof request, "cannot get the memory for the ring of frames");
-    const size_t bytes = blocks * block_bytes;
-    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
+    const size_t bytes = blocks_ * block_bytes;
+    const int flags = MAP_SHARED | (memory_.empty() ? 0 : MAP_FIXED);
+    void* memory = mmap(memory_.data(), bytes, PROT_READ | PROT_WRITE, flags, fd_, 0);
     if (memory == MAP_FAILED) throw system_error("cannot map the ring of frames", errno);
     memory_ = {static_cast<uint8_t*>(memory), bytes};
   }
@@ -174,24 +212,30 @@ class PacketSocket : public PacketSource {
     bound_to_ = index;
   }
 
-  /** By the hash of a flow's addresses and ports, which is the same for both directions. */
-  void join(uint16_t group) {
-    const int fanout = group | PACKET_FANOUT_HASH << 16;
-    set(PACKET_FANOUT, &fanout, sizeof fanout, "cannot share the interface among several threads");
-    is_in_group_ = true;
+  /** By the hash of a flow's addresses and ports, which is the same for both directions. Whether the group takes us. */
+  bool join() {
+    const int fanout = group_ | PACKET_FANOUT_HASH << 16;
+    if (setsockopt(fd_, SOL_PACKET, PACKET_FANOUT, &fanout, sizeof fanout) == 0) return true;
+    if (errno == EINVAL || errno == ENOSPC) return false;
+    throw system_error("cannot share the interface among several captures", errno);
   }
 
-  /** Whose the block at hand is: the kernel's or ours. */
-  std::atomic_ref<uint32_t> status() {
-    auto* descriptor = reinterpret_cast<tpacket_block_desc*>(memory_.data() + at_ * block_bytes);
+  std::atomic_ref<uint32_t> status() { return status(at_); }
+
+  /** Whose a block is: the kernel's or ours. */
+  std::atomic_ref<uint32_t> status(size_t block) {
+    auto* descriptor = reinterpret_cast<tpacket_block_desc*>(memory_.data() + block * block_bytes);
     return std::atomic_ref(descriptor->hdr.bh1.block_status);
   }
 
   const std::string device_;
-  const Descriptor fd_;
+  const uint16_t group_;
+  const size_t blocks_;
+  /** None while the members of a group leave an interface that is gone. */
+  Descriptor fd_;
+  std::vector<sock_filter> filter_;
   uint16_t link_type_ = 0;
   bool is_loopback_ = false;
-  bool is_in_group_ = false;
   int bound_to_ = 0;
   std::span<uint8_t> memory_;
   size_t at_ = 0;
