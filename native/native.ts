@@ -15,10 +15,17 @@ export interface NativeAddon {
   openEventSource: (mechanism: string, bufferBytes: number, allNamespaces: boolean) => NativeEventSource
   /**
    * Captures on an interface, with so much room for frames not yet fetched; `filter` is empty for none. Sources of one `group`
-   * (0 for none, to 65,535) share the frames, by flow. Throws as openSocketSource does; the code is FILTER for a filter that cannot
-   * be used, LINK for a link layer that is not known.
+   * (0 for none, to 65,535) share the frames, by flow. `hardwareTimes`: of the network card's clock. Throws as openSocketSource does;
+   * the code is FILTER for a filter that cannot be used, LINK for a link layer that is not known, STAMPS for a card that has no
+   * times or whose times may not be turned on.
    */
-  openPacketSource: (device: string, filter: string, ringBytes: number, group: number) => NativePacketSource
+  openPacketSource: (
+    device: string,
+    filter: string,
+    ringBytes: number,
+    group: number,
+    hardwareTimes: boolean,
+  ) => NativePacketSource
   /**
    * `keepUnmonitored`: packets that concern no monitored host are reported too, as host 0. `snapLength`: frames of the
    * monitored hosts are handed out, so many bytes of each at most; none where it is 0. `duplicateWindowUs`: how long after a

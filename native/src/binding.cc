@@ -282,9 +282,10 @@ class PacketSource : public Napi::ObjectWrap<PacketSource> {
 
   explicit PacketSource(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PacketSource>(info) {
     try {
-      source_ = proclabel::open_packet_source(info[0].As<Napi::String>(), info[1].As<Napi::String>(),
-                                              info[2].As<Napi::Number>().Uint32Value(),
-                                              static_cast<uint16_t>(info[3].As<Napi::Number>().Uint32Value()));
+      source_ = proclabel::open_packet_source({info[0].As<Napi::String>(), info[1].As<Napi::String>(),
+                                               info[2].As<Napi::Number>().Uint32Value(),
+                                               static_cast<uint16_t>(info[3].As<Napi::Number>().Uint32Value()),
+                                               info[4].As<Napi::Boolean>()});
     } catch (const proclabel::SourceError& error) {
       throw to_error(info.Env(), error);
     }
@@ -650,7 +651,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
               }, "openEventSource"));
   const auto packet_source = std::make_shared<Napi::FunctionReference>(Napi::Persistent(PacketSource::define(env)));
   exports.Set("openPacketSource", Napi::Function::New(env, [packet_source](const Napi::CallbackInfo& info) {
-                return packet_source->New({info[0], info[1], info[2], info[3]});
+                return packet_source->New({info[0], info[1], info[2], info[3], info[4]});
               }, "openPacketSource"));
   const auto capture = std::make_shared<Napi::FunctionReference>(Napi::Persistent(Capture::define(env)));
   exports.Set("openCapture", Napi::Function::New(env, [capture](const Napi::CallbackInfo& info) {

@@ -39,16 +39,24 @@ class PacketSource {
   virtual void follow() = 0;
 };
 
-/** What SourceError says of a filter that cannot be compiled, and of a link layer that this source does not know. */
+/** What SourceError says of a filter that cannot be compiled, of a link layer that this source does not know, and of time stamps. */
 constexpr const char* bad_filter = "FILTER";
 constexpr const char* unknown_link = "LINK";
+constexpr const char* no_stamps = "STAMPS";
 
-/**
- * The source of the system this was built for, with so much room for frames not yet fetched. The filter is in the language
- * of pcap-filter(7), empty for none. Sources of one device and one `group` (0 for none) share its frames: both directions of a
- * flow go to the same. Throws SourceError.
- */
-std::unique_ptr<PacketSource> open_packet_source(const std::string& device, const std::string& filter,
-                                                 size_t ring_bytes, uint16_t group);
+struct PacketSourceOptions {
+  std::string device;
+  /** In the language of pcap-filter(7), empty for none. */
+  std::string filter;
+  /** Room for frames not yet fetched. */
+  size_t ring_bytes = 0;
+  /** Sources of one device and one group (0 for none) share its frames: both directions of a flow go to the same. */
+  uint16_t group = 0;
+  /** Frames have the time at which the network card took them in, by the card's own clock. */
+  bool hardware_times = false;
+};
+
+/** The source of the system this was built for. Throws SourceError. */
+std::unique_ptr<PacketSource> open_packet_source(const PacketSourceOptions& options);
 
 }  // namespace proclabel

@@ -246,7 +246,7 @@ suite('the ring in a network namespace', { skip: isInside ? false : 'runs in the
 
   test('rings of a group share the frames: all of a flow, both directions, come to one of them', async () => {
     const group = 1 + Math.floor(Math.random() * 65_535)
-    const readers = [1, 2].map(() => new Reader(openInterface('wire1', '', group)))
+    const readers = [1, 2].map(() => new Reader(openInterface('wire1', '', { group })))
     const flows = 40
     const sent = Array.from({ length: flows * 10 }, (_, i) => {
       const [flow, isBack] = [i % flows, i >= flows * 5]
@@ -305,7 +305,7 @@ suite('the ring in a network namespace', { skip: isInside ? false : 'runs in the
 
   test('capture goes on when its interface was down, and when it is another of the same name, in a group too', async () => {
     const reader = new Reader(openInterface('wire1', ''))
-    const group = Array.from({ length: 2 }, () => new Reader(openInterface('wire1', '', 77)))
+    const group = Array.from({ length: 2 }, () => new Reader(openInterface('wire1', '', { group: 77 })))
     /** Sends until a frame comes: the interface is taken up again within a second. */
     const comesAgain = async (first: number) => {
       const arrived = () => reader.seen.some(({ frame }) => frame.equals(frameOf(first)))
@@ -373,6 +373,11 @@ suite('the ring', { skip: isRoot && !isInside ? false : 'needs root' }, () => {
       )
     refused('none0', '', /^there is no interface 'none0' to capture on; interfaces: .*\blo\b/)
     refused('a-name-that-is-too-long', '', /^there is no interface 'a-name-that-is-too-long'/)
+    const hardwareTimes = () => openInterface('lo', '', { hardwareTimes: true })
+    assert.throws(
+      hardwareTimes,
+      /^InputError: cannot capture on 'lo': it has no time stamps of its own for all frames$/,
+    )
     refused('lo', 'no filter', /^cannot capture on 'lo': the filter cannot be compiled: .*syntax error/)
   })
 })

@@ -10,12 +10,23 @@ const followEveryMs = 1000
 /** While frames come without a pause, timers and sockets have their turn this often. */
 const turnEveryMs = 10
 
+export interface RingOptions {
+  /** Of those who give the same, 1 to 65,535, each has a part of the flows. */
+  group?: number | undefined
+  /** Times are those of the network card, by its own clock, where it stamps frames. */
+  hardwareTimes?: boolean | undefined
+}
+
 /**
- * Live frames of an interface from a ring that the kernel writes (Linux), with its time stamps and drop count; of those of a
- * `group`, each has a part of the flows. Throws the addon's error.
+ * Live frames of an interface from a ring that the kernel writes (Linux), with its time stamps and drop count. Throws the addon's error.
  */
-export function openRing(addon: NativeAddon, device: string, filter: string, group = 0): PacketSource {
-  return new RingSource(addon.openPacketSource(device, filter, ringBytes, group), device)
+export function openRing(
+  addon: NativeAddon,
+  device: string,
+  filter: string,
+  { group = 0, hardwareTimes = false }: RingOptions = {},
+): PacketSource {
+  return new RingSource(addon.openPacketSource(device, filter, ringBytes, group, hardwareTimes), device)
 }
 
 class RingSource implements PacketSource {

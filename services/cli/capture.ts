@@ -23,6 +23,7 @@ interface CaptureFlags extends ProducerFlags, HostKeysFlags, DuplicateFlags {
   realtime?: true
   sensor: string
   group?: number
+  hardwareTimes?: true
   networks?: string[]
   networksFile?: string
   user?: string
@@ -47,6 +48,10 @@ export const captureCommand = (): Command =>
           '--group <number>',
           'shares the interface with the captures of the same group, for more cores: each, a sensor of its own, has a part of the flows',
           wholeNumber(1, 65_535),
+        )
+        .option(
+          '--hardware-times',
+          "packet times are those of the network card, as exact as its clock, which must be kept in step with the system's (phc2sys)",
         )
         .option('--file <path>', 'a capture file instead, or - for standard input')
         .option('--realtime', 'read the file as fast as it was captured, not as fast as it goes')
@@ -129,11 +134,12 @@ async function openPackets({
   file,
   realtime,
   group,
+  hardwareTimes,
 }: CaptureFlags): Promise<Pick<CaptureServiceOptions, 'packets' | 'sourceName' | 'clockUs' | 'hostsWaitMs'>> {
   if ((device === undefined) === (file === undefined))
     throw new InputError('PROCLABEL_CONFIG', 'capture reads from --interface or from --file: give one of them')
   if (device !== undefined) {
-    const packets = openInterface(device, filter, group)
+    const packets = openInterface(device, filter, { group, hardwareTimes })
     return { packets, sourceName: device, clockUs: () => Date.now() * 1000, hostsWaitMs }
   }
   const source = await openCapture(file!)

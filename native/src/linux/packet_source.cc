@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/net_tstamp.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <sys/ioctl.h>
@@ -55,12 +57,15 @@ class Descriptor {
 /** An AF_PACKET socket with a TPACKET_V3 ring (packet(7), Documentation/networking/packet_mmap.rst of the kernel). */
 class PacketSocket : public PacketSource {
  public:
-  PacketSocket(const std::string& device, const std::string& filter, size_t ring_bytes, uint16_t group)
-      : device_(device), group_(group), blocks_(std::max<size_t>(ring_bytes / block_bytes, 2)) {
+  explicit PacketSocket(const PacketSourceOptions& options)
+      : device_(options.device),
+        group_(options.group),
+        has_hardware_times_(options.hardware_times),
+        blocks_(std::max<size_t>(options.ring_bytes / block_bytes, 2)) {
     open_socket();
-    if (device.size() >= IFNAMSIZ || index() == 0) throw system_error(device, ENODEV);
+    if (device_.size() >= IFNAMSIZ || index() == 0) throw system_error(device_, ENODEV);
     link_type_ = link_type();
-    if (!filter.empty()) filter_ = compile_filter(device, filter, link_type_);
+    if (!options.filter.empty()) filter_ = compile_filter(device_, options.filter, link_type_);
     begin(index());
     if (group_ != 0 && !join()) throw SourceError("the group is of another interface, or full", "EINVAL");
   }
@@ -103,13 +108,36 @@ class PacketSocket : public PacketSource {
   /** 0 when there is no such interface. */
   int index() const { return static_cast<int>(if_nametoindex(device_.c_str())); }
 
-  /** The LINKTYPE_ value of the interface's frames. */
-  uint16_t link_type() {
-    ifreq request{};
+  /** Asks the kernel about the interface, also while there is no socket of its own; as ioctl(2). */
+  int ask(unsigned long what, ifreq& request) const {
     std::copy(device_.begin(), device_.end(), request.ifr_name);
     Descriptor any;
     any.reset(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    if (ioctl(any, SIOCGIFHWADDR, &request) < 0) throw system_error(device_, errno);
+    return ioctl(any, what, &request);
+  }
+
+  /** The card stamps every frame (Documentation/networking/timestamping.rst of the kernel), and the ring has those stamps. */
+  void use_hardware_times() {
+    hwtstamp_config config{};
+    ifreq request{};
+    request.ifr_data = reinterpret_cast<char*>(&config);
+    // Whether somebody has turned them on may be asked without privilege.
+    const bool is_on = ask(SIOCGHWTSTAMP, request) == 0 && config.rx_filter == HWTSTAMP_FILTER_ALL;
+    if (!is_on) {
+      config.rx_filter = HWTSTAMP_FILTER_ALL;
+      if (ask(SIOCSHWTSTAMP, request) < 0 && errno == EPERM)
+        throw SourceError("to turn on its time stamps needs CAP_NET_ADMIN; 'hwstamp_ctl -r 1' may do so before", no_stamps);
+      if (config.rx_filter != HWTSTAMP_FILTER_ALL || ask(SIOCGHWTSTAMP, request) < 0)
+        throw SourceError("it has no time stamps of its own for all frames", no_stamps);
+    }
+    const int source = SOF_TIMESTAMPING_RAW_HARDWARE;
+    set(PACKET_TIMESTAMP, &source, sizeof source, "the kernel hands on no time stamps of the card");
+  }
+
+  /** The LINKTYPE_ value of the interface's frames. */
+  uint16_t link_type() {
+    ifreq request{};
+    if (ask(SIOCGIFHWADDR, request) < 0) throw system_error(device_, errno);
     switch (request.ifr_hwaddr.sa_family) {
       case ARPHRD_LOOPBACK:
         is_loopback_ = true;
@@ -197,6 +225,7 @@ class PacketSocket : public PacketSource {
   }
 
   void bind_to(int index) {
+    if (has_hardware_times_) use_hardware_times();
     // On loopback each packet would come twice, as it goes out and as it comes in.
     const int yes = 1;
     if (is_loopback_) set(ignore_outgoing, &yes, sizeof yes, "the kernel cannot leave out what goes out");
@@ -230,6 +259,7 @@ class PacketSocket : public PacketSource {
 
   const std::string device_;
   const uint16_t group_;
+  const bool has_hardware_times_;
   const size_t blocks_;
   /** None while the members of a group leave an interface that is gone. */
   Descriptor fd_;
@@ -245,9 +275,8 @@ class PacketSocket : public PacketSource {
 
 }  // namespace
 
-std::unique_ptr<PacketSource> open_packet_source(const std::string& device, const std::string& filter,
-                                                 size_t ring_bytes, uint16_t group) {
-  return std::make_unique<PacketSocket>(device, filter, ring_bytes, group);
+std::unique_ptr<PacketSource> open_packet_source(const PacketSourceOptions& options) {
+  return std::make_unique<PacketSocket>(options);
 }
 
 }  // namespace proclabel

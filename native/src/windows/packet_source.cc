@@ -3,7 +3,7 @@
 
 namespace proclabel {
 
-std::unique_ptr<PacketSource> open_packet_source(const std::string&, const std::string&, size_t, uint16_t) {
+std::unique_ptr<PacketSource> open_packet_source(const PacketSourceOptions&) {
   throw SourceError("there is no source of packets of our own on Windows", "ENOTSUP");
 }
 
