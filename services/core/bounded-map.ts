@@ -54,8 +54,8 @@ export class BoundedMap<K, V> {
     return {
       keys: [...this.#places.keys()],
       values: places.map(place => this.#values[place]!),
-      setUs: Float64Array.from(places, place => this.#times.setUs[place]!),
-      movedUs: Float64Array.from(places, place => this.#times.movedUs[place]!),
+      setUs: at(this.#times.setUs, places),
+      movedUs: at(this.#times.movedUs, places),
     }
   }
 
@@ -97,3 +97,10 @@ export class BoundedMap<K, V> {
 
 /** By place: when the entry was last set, and when it was last moved to the end of the map. */
 const timesOf = (places: number) => ({ setUs: new Float64Array(places), movedUs: new Float64Array(places) })
+
+/** Several times faster than Float64Array.from. */
+function at(times: Float64Array, places: readonly number[]): Float64Array {
+  const picked = new Float64Array(places.length)
+  for (let i = 0; i < places.length; i++) picked[i] = times[places[i]!]!
+  return picked
+}

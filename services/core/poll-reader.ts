@@ -2,7 +2,7 @@ import type { Label, Poll, Socket, SocketSnapshot } from '#schemas'
 import type { MatchConstants } from './constants.ts'
 import type { Coverage } from './coverage.ts'
 import type { HostClocks } from './host-clocks.ts'
-import { plainAddress } from './ip-text.ts'
+import { isAddress, plainAddress } from './ip-text.ts'
 import { includesAll, type Moment, type OwnershipInterval } from './ownership.ts'
 import type { ProcessTable } from './process-table.ts'
 import type { Timeline } from './timeline.ts'
@@ -211,7 +211,9 @@ function hasEnds(interval: OwnershipInterval, socket: Socket): boolean {
   return (
     interval.localPort === socket.local_port &&
     interval.remotePort === socket.remote_port &&
-    interval.localIp === plainAddress(socket.local_ip) &&
-    (socket.remote_ip === null ? interval.remoteIp === null : interval.remoteIp === plainAddress(socket.remote_ip))
+    isAddress(interval.localIp, socket.local_ip) &&
+    (socket.remote_ip === null || interval.remoteIp === null
+      ? interval.remoteIp === socket.remote_ip
+      : isAddress(interval.remoteIp, socket.remote_ip))
   )
 }

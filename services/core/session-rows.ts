@@ -167,6 +167,33 @@ export class SessionRows {
   }
 }
 
+/** Copies of rows one behind the other, each without the words that no packet has filled. */
+export function joinRows(rows: readonly Float64Array[]): Float64Array {
+  const lengths = rows.map(row => rowWords - spltPackets + row[word.spltCount]!)
+  const joined = new Float64Array(lengths.reduce((sum, length) => sum + length, 0))
+  let at = 0
+  for (const [i, row] of rows.entries()) {
+    const end = at + lengths[i]!
+    joined.set(row.subarray(0, end - at - addressBytes / 8), at)
+    joined.set(row.subarray(addressWord), end - addressBytes / 8)
+    at = end
+  }
+  return joined
+}
+
+export function splitRows(joined: Float64Array): Float64Array[] {
+  const rows: Float64Array[] = []
+  for (let at = 0; at < joined.length; ) {
+    const addressesAt = at + spltWord + joined[at + word.spltCount]!
+    const row = new Float64Array(rowWords)
+    row.set(joined.subarray(at, addressesAt))
+    row.set(joined.subarray(addressesAt, addressesAt + addressBytes / 8), addressWord)
+    rows.push(row)
+    at = addressesAt + addressBytes / 8
+  }
+  return rows
+}
+
 /** The addresses in a copy of a row, as words. */
 export const addressesOf = (row: Float64Array): Int32Array =>
   new Int32Array(row.buffer, row.byteOffset + addressWord * 8, addressBytes / 4)

@@ -1,6 +1,7 @@
 import { directionBits, type EndReason, type FlowName, none, type PacketColumns } from '#schemas'
 import { FiveTupleTable } from './five-tuple-table.ts'
 import { Session } from './session.ts'
+import { fromSessionColumns, toSessionColumns } from './session-columns.ts'
 import { addressesOf, SessionRows, word } from './session-rows.ts'
 
 /** Times of design section 3, microseconds. */
@@ -77,12 +78,13 @@ export class SessionTable {
     const due = Array.from(this.#due, ([step, sessions]) => {
       return [step, Array.from(sessions, session => places.get(session)!)] as const
     })
-    return { open: Array.from(this.#open, session => session.state()), due, sweptStep: this.#sweptStep }
+    const open = toSessionColumns(Array.from(this.#open, session => session.state()))
+    return { open, due, sweptStep: this.#sweptStep }
   }
 
   /** Answers with the sessions in the order of `open`. */
   restore({ open, due, sweptStep }: SessionTableState): Session[] {
-    const sessions = open.map(state => {
+    const sessions = fromSessionColumns(open).map(state => {
       const words = addressesOf(state.counts)
       const ports = (state.localPort << 16) | state.remotePort
       const entry = this.#tuples.add(words, 0, 4, ports, state.protocol)

@@ -6,6 +6,7 @@ import { HostMatcher, type SharedNames } from '#core/host-matcher.ts'
 import { decideInferred, noAgentDecision } from '#core/match.ts'
 import type { OwnershipInterval } from '#core/ownership.ts'
 import { type Judgement, judgementOf, protocolName, Session, saysTheSame } from '#core/session.ts'
+import { fromSessionColumns, toSessionColumns } from '#core/session-columns.ts'
 import { factsOf, type SessionFacts } from '#core/session-facts.ts'
 import { SessionRows } from '#core/session-rows.ts'
 import { SessionTable, sessionTimes } from '#core/session-table.ts'
@@ -106,7 +107,7 @@ export class HostPipeline {
     const places = new Map([...this.#table.open(), ...waiting].map((session, i) => [session, i]))
     return {
       table: this.#table.state(),
-      waiting: waiting.map(session => session.state()),
+      waiting: toSessionColumns(waiting.map(session => session.state())),
       unjudged: this.#unjudged.map(session => places.get(session)!),
       matcher: this.#matcher?.state() ?? null,
       dnsNames: this.#dnsNames.state(),
@@ -121,7 +122,7 @@ export class HostPipeline {
 
   restore(state: PipelineState): void {
     const open = this.#table.restore(state.table)
-    const waiting = state.waiting.map(one => Session.fromState(one, new SessionRows(1), 0))
+    const waiting = fromSessionColumns(state.waiting).map(one => Session.fromState(one, new SessionRows(1), 0))
     const sessions = [...open, ...waiting]
     for (const session of waiting) this.#waiting.add(session)
     this.#unjudged = state.unjudged.map(place => sessions[place]!)

@@ -9,6 +9,7 @@ import { untilDone } from '#shared/retry.ts'
 import { pack, unpack } from '#shared/store/packed-state.ts'
 import type { OutboxRecord, Store, Version } from '#shared/store/store.ts'
 import { TrailingCommits } from '#shared/trailing-commits.ts'
+import { Turns } from '#shared/turns.ts'
 import { type CopyOptions, HostCopy } from './host-copy.ts'
 import type { SocketHistory } from './host-pipeline.ts'
 import { HostWriter, type Sink } from './host-writer.ts'
@@ -93,6 +94,7 @@ export class Matcher {
   readonly #copyOptions: CopyOptions
   readonly #writer: HostWriter
   readonly #partitions = new Map<number, Partition>()
+  readonly #turns = new Turns()
   #epoch: number
   #signal: AbortSignal = new AbortController().signal
   /** Records by what became of them: applied, repeated, tombstone, or the reason they could not be used. */
@@ -198,9 +200,10 @@ export class Matcher {
   async #take(batch: Batch, subscription: Subscription): Promise<void> {
     const partition = this.#partitions.get(batch.partition) ?? (await this.#begin(batch, subscription))
     if (partition === null) return
-    const startMs = performance.now()
     await this.#options.prepare(batch.records)
     if (Number.isNaN(partition.cutMs)) await this.#noteCut(batch, partition)
+    await this.#turns.next()
+    const startMs = performance.now()
     const { fenced, writeMs } = await this.#apply(batch.records, partition)
     const applySeconds = (performance.now() - startMs - writeMs) / 1000
     this.#options.onBatch?.({ records: batch.records, applySeconds, writeSeconds: writeMs / 1000, fenced })
@@ -293,6 +296,7 @@ export class Matcher {
       const outboxes = new Map<string, readonly OutboxRecord[]>()
       for (const [hostId, state] of states) {
         await this.#options.prepare(HostCopy.journaled(state))
+        await this.#turns.next()
         const copy = HostCopy.restore(hostId, state, this.#copyOptions)
         if (isCut && state.version === '0') copy.beginInMidst()
         copies.set(hostId, copy)

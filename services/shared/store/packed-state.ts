@@ -3,7 +3,7 @@ import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { ProclabelError } from '../errors.ts'
 
 /** Goes up when the shape of what is packed changes. */
-const format = 5
+const format = 6
 const params = { [constants.ZSTD_c_compressionLevel]: 1 }
 
 /**
@@ -11,7 +11,8 @@ const params = { [constants.ZSTD_c_compressionLevel]: 1 }
  * and shared again, compressed by Zstandard (RFC 8878) behind one byte that names the format.
  */
 export function pack(data: unknown): Buffer {
-  return Buffer.concat([Buffer.of(format), zstdCompressSync(serialize(data), { params })])
+  const bytes = serialize(data)
+  return Buffer.concat([Buffer.of(format), zstdCompressSync(bytes, { params, pledgedSrcSize: bytes.length })])
 }
 
 /** Throws PROCLABEL_STATE for bytes of another format. */

@@ -4,7 +4,7 @@
  */
 import process from 'node:process'
 import { parseArgs, promisify } from 'node:util'
-import { zstdCompress } from 'node:zlib'
+import { zstdCompressSync } from 'node:zlib'
 import { HostDirectory } from '#core/host-directory.ts'
 import { loadNative } from '#native'
 import { codecs, type Host } from '#schemas'
@@ -112,12 +112,11 @@ async function readAlone(): Promise<Pick<Received, 'accepted' | 'files'>> {
 /** The whole service with capture files; its batches are compressed as for Kafka, and no broker has them. */
 async function runService(): Promise<Pick<Received, 'accepted' | 'files'>> {
   const inner = new InProcessBus()
-  const compress = promisify(zstdCompress)
   const bus: Bus = {
     publish: async (topic, records) => {
       if (topic !== 'packets') return inner.publish(topic, records)
       const values = Buffer.concat(records.map(({ value }) => value!))
-      published += (await compress(values)).length
+      published += zstdCompressSync(values, { pledgedSrcSize: values.length }).length
     },
     subscribe: (topics, group, signal) => {
       const batches = inner.subscribe(topics, group, signal)

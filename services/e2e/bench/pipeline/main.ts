@@ -1,6 +1,7 @@
 /**
  * The pipeline on real Kafka and Redis: a producer of packet batches and socket polls, matchers in processes of their own, a
- * reader of labeled-sessions, all on this machine. `npm run bench -- pipeline [--quick] [--only capacity,latency,…] [--batch-ms 250]`
+ * reader of labeled-sessions, all on this machine.
+ * `npm run bench -- pipeline [--quick] [--only capacity,latency,…] [--batch-ms 250] [--seconds 120]`
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -9,12 +10,11 @@ import { capturesDir } from '#shared/captures-dir.ts'
 import { machine } from '../measure.ts'
 import { Load, type LoadShape, meanDurationS, meanPackets } from './load.ts'
 import { type LoadFigures, LoadWriter } from './load-file.ts'
-import type { ProducerOrder } from './producer.ts'
 import { FlowMix, readRealFlows } from './real-flows.ts'
-import { capacityHead, type Phase, printCapacity, printTimes } from './report.ts'
+import { capacityHead, type Phase, printCapacity, printLag, printTimes } from './report.ts'
 import { Servers } from './servers.ts'
 
-const all = ['capacity', 'latency', 'partition', 'single', 'cluster'] as const
+const all = ['capacity', 'sustained', 'latency', 'partition', 'single', 'cluster'] as const
 type Part = (typeof all)[number]
 
 const { values } = parseArgs({
@@ -22,6 +22,7 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
     'batch-ms': { type: 'string', default: '1000' },
+    seconds: { type: 'string', default: '60' },
   },
 })
 const parts = (values.only?.split(',') ?? (values.quick ? ['capacity', 'latency'] : all)) as Part[]
@@ -35,6 +36,8 @@ const sessionsPerSecond = isQuick ? 1000 : 5000
 /** UDP sessions end after a minute of silence: from then on as many end as begin. */
 const historyMs = isQuick ? 10_000 : 65_000
 const spanMs = isQuick ? 5000 : 8000
+/** In real time. */
+const pacedMs = isQuick ? 15_000 : Number(values.seconds) * 1000
 const warmMs = 4000
 const partitions = 48
 
@@ -85,50 +88,55 @@ async function oneSpan(
   }
 }
 
-/** At full speed with 2, 1 and 4 matchers, one after the other on the same state; then at a pace that can be kept. */
+/** At full speed with 2, 1 and 4 matchers, one after the other on the same state. */
 async function capacity(): Promise<void> {
-  const pacedMs = isQuick ? 5000 : 20_000
   const rows = isQuick ? [2] : [2, 1, 4]
   // Each after a warm-up: matchers that were just started load their hosts, and compile.
-  const spans = [historyMs, ...rows.flatMap(() => [warmMs, spanMs]), ...(isQuick ? [] : [warmMs]), pacedMs]
+  const spans = [historyMs, ...rows.flatMap(() => [warmMs, spanMs])]
   const { file, figures } = write({}, spans)
   const servers = await Servers.start({ file, partitions, redis: true })
   try {
     await servers.startMatchers(2)
     let part = 0
     let atMs = 0
-    const next = (pace: ProducerOrder['pace']) => {
+    const next = () => {
       atMs += spans[part]!
       const records = figures[part]!.records + (part === 0 ? hostRecords : 0)
       part++
-      return servers.publish({ untilMs: atMs, pace }, records)
+      return servers.publish({ untilMs: atMs, pace: null }, records)
     }
-    await next(null)
-    const rates = new Map<number, number>()
+    await next()
+    let isFirst = true
     console.log(`\n### At full speed, ${figures[1]!.open} sessions open\n\n${capacityHead}`)
     for (const matchers of rows) {
-      if (rates.size > 0) await servers.startMatchers(matchers)
-      await next(null)
+      if (!isFirst) await servers.startMatchers(matchers)
+      await next()
       const before = servers.diskBytes()
-      const phase = { figures: figures[part]!, span: await next(null) }
-      if (rates.size === 0) await noteSizes(servers, before, phase)
-      rates.set(matchers, printCapacity(`${matchers} matcher${matchers > 1 ? 's' : ''}`, phase))
+      const phase = { figures: figures[part]!, span: await next() }
+      if (isFirst) await noteSizes(servers, before, phase)
+      printCapacity(`${matchers} matcher${matchers > 1 ? 's' : ''}`, phase)
+      isFirst = false
     }
-    if (!isQuick) {
-      await servers.startMatchers(2)
-      await next(null)
-    }
-    const speed = Math.min(1, (0.85 * rates.get(2)!) / (sessionsPerSecond * meanPackets))
-    const goMs = Date.now() + 1000
-    const phase = { figures: figures[part]!, span: await next({ fromMs: atMs, goMs, speed }) }
-    printCapacity(`2 matchers, at ${Math.round(speed * sessionsPerSecond * meanPackets)} packets/s`, phase)
-    const lags = phase.span.samples.slice(4).map(({ lagS }) => lagS)
-    const third = Math.ceil(lags.length / 3)
-    const mean = (list: readonly number[]) => list.reduce((sum, lag) => sum + lag, 0) / list.length
-    console.log(
-      `\nLag at that pace: ${mean(lags.slice(0, third)).toFixed(2)} s in the first third, ${mean(lags.slice(-third)).toFixed(2)} s in the last.`,
-    )
     console.log(`Closed records by stage, or by why there is no label: ${JSON.stringify(servers.reader.labels)}`)
+  } finally {
+    await servers.stop()
+    rmSync(file)
+  }
+}
+
+/** The whole load in real time: does the lag stay where it is? */
+async function sustained(): Promise<void> {
+  const { file, figures } = write({}, [historyMs, warmMs, pacedMs])
+  const servers = await Servers.start({ file, partitions, redis: true })
+  try {
+    await servers.startMatchers(2)
+    const fromMs = historyMs + warmMs
+    await servers.publish({ untilMs: fromMs, pace: null }, figures[0]!.records + figures[1]!.records + hostRecords)
+    const pace = { fromMs, goMs: Date.now() + 1000, speed: 1 }
+    const span = await servers.publish({ untilMs: fromMs + pacedMs, pace }, figures[2]!.records)
+    console.log(`\n### In real time for ${pacedMs / 1000} s\n\n${capacityHead}`)
+    printCapacity('2 matchers', { figures: figures[2]!, span })
+    printLag(span)
   } finally {
     await servers.stop()
     rmSync(file)
@@ -151,7 +159,6 @@ async function noteSizes(servers: Servers, before: Record<string, number>, { fig
 
 /** At half the load in real time: how long after the moment that the rules set is a record there. */
 async function latency(): Promise<void> {
-  const pacedMs = isQuick ? 15_000 : 40_000
   const half = sessionsPerSecond / 2
   const { file, startUs, figures } = write({ sessionsPerSecond: half }, [historyMs, pacedMs])
   const servers = await Servers.start({ file, partitions, redis: true })
@@ -177,6 +184,7 @@ console.log(
   `${machine()}; ${mix.packets.toFixed(0)} packets a session, ${mix.durationS.toFixed(0)} s long, on average\n`,
 )
 if (parts.includes('capacity')) await capacity()
+if (parts.includes('sustained')) await sustained()
 if (parts.includes('latency')) await latency()
 const small = { sessionsPerSecond: sessionsPerSecond / 2, historyMs: 10_000 }
 const rest: [string, () => Promise<Phase>][] = []

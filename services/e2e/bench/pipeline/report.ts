@@ -14,8 +14,8 @@ export const capacityHead =
   `| What | packets/s | sessions/s | records/s | ${partNames.join(' | ')} | CPU µs a packet | a session | others' CPU |\n` +
   `| --- | --- | --- | --- | ${partNames.map(() => '---').join(' | ')} | --- | --- | --- |`
 
-/** A row: rates, CPU µs a packet of each part and of all, and what else ran meanwhile. Answers with packets a second. */
-export function printCapacity(what: string, { figures, span: { samples, told } }: Phase): number {
+/** A row: rates, CPU µs a packet of each part and of all, and what else ran meanwhile. */
+export function printCapacity(what: string, { figures, span: { samples, told } }: Phase): void {
   const [first, last] = [samples[0]!, samples.at(-1)!]
   const seconds = (last.ms - first.ms) / 1000
   const used = (part: keyof PartsCpu) => last.cpu[part] - first.cpu[part]
@@ -32,7 +32,17 @@ export function printCapacity(what: string, { figures, span: { samples, told } }
     `${((used('machine') - ours) / seconds).toFixed(2)} cores`,
   ]
   console.log(`| ${cells.join(' | ')} |`)
-  return figures.packets / seconds
+}
+
+/** The worst matcher's lag in each tenth of the span: flat, or growing. */
+export function printLag({ samples, answer }: Span): void {
+  const lags = samples.map(({ lagS }) => lagS)
+  const tenths = Array.from({ length: 10 }, (_, i) => {
+    const part = lags.slice(Math.floor((i * lags.length) / 10), Math.floor(((i + 1) * lags.length) / 10))
+    return (part.reduce((sum, lag) => sum + lag, 0) / part.length).toFixed(2)
+  })
+  console.log(`\nLag by tenths of that time, s: ${tenths.join(' ')}; ${Math.max(...lags).toFixed(2)} at most.`)
+  console.log(`The producer was ${Math.round(answer.behindMs)} ms behind its pace at most.`)
 }
 
 export function printTimes({ beyondRuleMs, fromEndMs, firstLabelMs }: Reader): void {
