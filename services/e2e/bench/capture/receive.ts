@@ -3,7 +3,7 @@
  * `receive.ts --interface NAME --how native|cap|cap-portable|service [--files FOLDER]`
  */
 import process from 'node:process'
-import { parseArgs, promisify } from 'node:util'
+import { parseArgs } from 'node:util'
 import { zstdCompressSync } from 'node:zlib'
 import { HostDirectory } from '#core/host-directory.ts'
 import { loadNative } from '#native'
