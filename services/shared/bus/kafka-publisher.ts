@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CompressionTypes, type IHeaders, type Kafka, type Message, Partitioners, type Producer } from 'kafkajs'
 import { ProclabelError } from '../errors.ts'
 import type { BusRecord, Headers } from './bus.ts'
@@ -8,6 +9,8 @@ const requestBytes = 900_000
 const largestRecordBytes = 16 << 20
 /** kafkajs sorts the records of a request in quadratic time. */
 const requestRecords = 1000
+/** How long a request waits for more to send with it (Kafka's `linger.ms`): 5 ms as in the clients of Kafka 4. */
+const lingerMs = 5
 /** Of all that waits. */
 const queueBytes = 64 << 20
 const recordBytes = 100
@@ -109,6 +112,7 @@ export class KafkaPublisher {
 
   async #send(): Promise<void> {
     while (this.#waiting.length > 0) {
+      if (this.#waitingBytes < requestBytes) await sleep(lingerMs)
       const request = this.#next()
       try {
         const producer = await this.#connected()

@@ -24,7 +24,8 @@ const allBytes = 64 << 20
 const resumeShare = 0.5
 const fetchBytesPerPartition = 1 << 20
 const fetchBytes = 4 << 20
-const fetchWaitMs = 200
+const fetchWaitMs = 100
+const fetchMinBytes = 1 << 16
 const tickMs = 250
 const stopMs = 15_000
 /** How often the earliest offsets are asked for, and the time in between: kafkajs asks once, and its connection may break. */
@@ -113,6 +114,7 @@ export class KafkaSubscription implements Subscription {
       maxBytesPerPartition: fetchBytesPerPartition,
       maxBytes: fetchBytes,
       maxWaitTimeInMs: fetchWaitMs,
+      minBytes: fetchMinBytes,
       // One that is stopped while it starts anew would start again for ever.
       retry: { restartOnFailure: async () => !this.#isOver },
     })
