@@ -8,8 +8,9 @@ import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { codecs, type LabeledSession } from '#schemas'
 import { KafkaBus } from '#shared/bus/kafka.ts'
-import { createTopics, until } from '#shared/bus/kafka-fixture.ts'
+import { createTopics, kafkaOf, until } from '#shared/bus/kafka-fixture.ts'
 import type { RecordedInput } from '../../embedded/recording-fixture.ts'
+import { matcherGroup } from '../../matcher/matcher.ts'
 import { type Stack, startStack } from '../stack/stack.ts'
 import { keepLatest, type Sessions, topicsOfMatcher } from './recorded-hosts.ts'
 import type { ServiceSettings } from './service-process.ts'
@@ -132,6 +133,18 @@ export class Pipeline {
     await client.flushall()
     await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
     client.disconnect()
+  }
+
+  /** What an operator does so that all is read again by matchers that know nothing: none may run. */
+  async resetMatchers(): Promise<void> {
+    await this.emptyRedis()
+    const admin = kafkaOf(this.stack.kafka!.brokers).admin()
+    await admin.connect()
+    try {
+      await admin.deleteGroups([matcherGroup])
+    } finally {
+      await admin.disconnect()
+    }
   }
 
   /** Cuts every TCP connection to the broker and to Redis; answers with how many that were. Needs root. */

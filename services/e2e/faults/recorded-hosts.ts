@@ -36,7 +36,7 @@ export function keepLatest(sessions: Sessions, record: LabeledSession): void {
 }
 
 /** Hosts of which the agents say nothing after their first words: their sessions are unknown, but for what other hosts teach. */
-export function silenced(inputs: readonly RecordedInput[], hosts: ReadonlySet<string>): RecordedInput[] {
+export function silenced<T extends RecordedInput>(inputs: readonly T[], hosts: ReadonlySet<string>): T[] {
   const heard = new Set<string>()
   return inputs.filter(({ topic, key }) => {
     if (topic === 'packets' || topic === 'hosts' || !hosts.has(key)) return true
