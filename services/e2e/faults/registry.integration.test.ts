@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
+import { createSocket } from 'node:dgram'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import avro from 'avsc'
-import { type Codecs, codecs as ownCodecs, schemaOf, type Topic } from '#schemas'
+import { type Codecs, codecs as ownCodecs, readPacketColumns, schemaOf, type Topic } from '#schemas'
 import { KafkaBus } from '#shared/bus/kafka.ts'
 import { unique, until } from '#shared/bus/kafka-fixture.ts'
 import { Health } from '#shared/health.ts'
@@ -89,6 +90,11 @@ test('the registry away at start and later: services wait for it, or go on with 
   const { id } = await client.register(subjectOf('packets'), JSON.stringify(laterSchema))
   const sessions: Sessions = new Map()
   follow(deployment, 'labeled-sessions', value => keepLatest(sessions, codecs['labeled-sessions'].decode(value)))
+  const letters: string[] = []
+  follow(deployment, 'dead-letters', value => {
+    const { topic, reason, detail } = codecs['dead-letters'].decode(value)
+    letters.push(`${topic}: ${reason}: ${detail}`)
+  })
   const runs = new Set<string>()
   follow(deployment, 'socket-snapshots', value => {
     const { host_id, run_id } = codecs['socket-snapshots'].decode(value)
@@ -126,7 +132,51 @@ test('the registry away at start and later: services wait for it, or go on with 
   await until('polls of the next run come', () => runs.size === 2, 60_000)
   const told = () => differences(sessions, expected)
   await until('all is told', () => told().length === 0, 90_000).catch(() => {})
+  assert.deepEqual(letters, [])
   assert.deepEqual(told().slice(0, 5), [])
   await sleep(0)
+  await services.stopAll()
+})
+
+/** Each goes to a host of its own network, which only the capture of the test sees. */
+const datagrams = { count: 20, address: '127.77.0.2', port: 4077 }
+
+async function sendDatagrams(): Promise<void> {
+  const socket = createSocket('udp4')
+  for (let i = 0; i < datagrams.count; i++)
+    await new Promise(sent => socket.send('datagram', datagrams.port, datagrams.address, sent))
+  socket.close()
+}
+
+test('the registry away at start and later: a capture waits for it, or goes on with what it knows; no packet is lost', async t => {
+  const deployment = await deploy(t)
+  const { services, registry, codecs, folder } = deployment
+  let packets = 0
+  follow(deployment, 'packets', value => {
+    packets += readPacketColumns(codecs.packets.decode(value)).packets
+  })
+  const come = (times: number) =>
+    until(`${times * datagrams.count} packets come`, () => packets === times * datagrams.count, 60_000)
+  const seen = ['--interface', 'lo', '--filter', `udp port ${datagrams.port}`, '--networks', `${datagrams.address}/32`]
+  const start = (message: string) =>
+    services.start('capture', [...seen, '--sensor', 'real', '--spool', join(folder, 'packets')], message)
+  const capturing = ({ child }: Awaited<ReturnType<typeof start>>) => waitForOutput(child, '"msg":"capturing"', 60_000)
+
+  registry.signal('SIGSTOP')
+  const capture = await start('no schema ids yet')
+  registry.signal('SIGCONT')
+  await capturing(capture)
+  await sendDatagrams()
+  await come(1)
+
+  registry.signal('SIGSTOP')
+  await sendDatagrams()
+  await come(2)
+
+  await registry.kill()
+  await services.stop(capture)
+  await capturing(await start('schema ids come from the cache'))
+  await sendDatagrams()
+  await come(3)
   await services.stopAll()
 })
