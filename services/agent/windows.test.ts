@@ -3,11 +3,13 @@ import { spawn } from 'node:child_process'
 import dgram from 'node:dgram'
 import { once } from 'node:events'
 import net from 'node:net'
+import { userInfo } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Socket } from '#schemas'
+import type { Process, Socket, SocketSnapshot } from '#schemas'
+import { Privacy } from './privacy.ts'
 import { Follower } from './source-follower.ts'
 import { openWindowsEvents, openWindowsSource } from './windows.ts'
 
@@ -15,6 +17,14 @@ import { openWindowsEvents, openWindowsSource } from './windows.ts'
 const skip = process.platform === 'win32' ? false : 'needs Windows'
 /** Wine tells no process of accepted TCP sockets, of TCP over IPv6 and of listeners that Node opened. */
 const isWine = process.env.PROCLABEL_WINE === '1'
+
+const snapshotOf = (found: Process): SocketSnapshot => ({
+  host_id: 'h',
+  run_id: 'r',
+  seq: 0,
+  polls: [],
+  processes: [found],
+})
 
 const cleanUps: (() => void)[] = []
 after(() => {
@@ -84,7 +94,7 @@ test('TCP and UDP sockets of both families, their ends, states and process', { s
   }
 })
 
-test('a process is its pid, its start and its program', { skip }, async () => {
+test('a process is its pid, its start, its program and its user', { skip }, async () => {
   const udp = await bind('udp4', '127.0.0.1')
   const child = spawn(
     process.execPath,
@@ -102,6 +112,11 @@ test('a process is its pid, its start and its program', { skip }, async () => {
   for (const found of [own, other]) {
     assert.equal(found.name, path.basename(process.execPath))
     assert.equal(found.path?.toLowerCase(), process.execPath.toLowerCase())
+    // DOMAIN\name; of what Windows says here the user's own name alone is certain.
+    assert.match(found.user!, /^[^\\]+\\[^\\]+$/)
+    assert.equal(found.user!.split('\\')[1]!.toLowerCase(), userInfo().username.toLowerCase())
+    const hidden = new Privacy(['users'], null).apply('socket-snapshots', snapshotOf(found))
+    assert.deepEqual(hidden.processes, [{ ...found, user: null }])
   }
   assert.equal(other.parent_pid, process.pid)
   // Both are system time; Node takes its own somewhat later than Windows does.

@@ -5,6 +5,7 @@
 #include <tlhelp32.h>
 
 #include "windows/clock.hh"
+#include "windows/process_user.hh"
 #include "windows/system_error.hh"
 
 namespace proclabel {
@@ -61,6 +62,7 @@ void ProcessTable::read(uint32_t pid, Entry& entry) {
   if (entry.handle != nullptr) {
     process.start_us = start_of(entry.handle.get());
     process.path = path_of(entry.handle.get());
+    process.user = user_of(entry.handle.get());
     process.name = process.path.substr(process.path.find_last_of('\\') + 1);
   }
   if (seen != nullptr) {
