@@ -142,9 +142,9 @@ export interface SocketEvent {
   start_us: number | null
   /** Transport protocol; null for process events. */
   proto: EventProtocol | null
-  /** The host's end, canonical text; null for process events. */
+  /** The host's end, canonical text; null for process events, and where a log tells the remote end alone. */
   local_ip: string | null
-  /** The host's port; null for process events. */
+  /** The host's port; null for process events, and where a log tells the remote end alone. */
   local_port: number | null
   /** The other end; null for listen and process events. */
   remote_ip: string | null
@@ -182,7 +182,7 @@ export interface SocketEvents {
   run_id: string
   /** Number of this message within the run, from 0, without gaps; a repeated one is skipped by the reader. */
   seq: number
-  /** Who told: etw, ebpf, tracepoint, sysmon, security. */
+  /** Who told: etw, ebpf, tracepoint, sysmon, security, auditd. */
   source: string
   /** The source reports every connect, accept, close and UDP send of the host, but for lost ones; false for logs that filter. */
   complete: boolean
@@ -332,7 +332,7 @@ export interface Evidence {
   reason: string
   /** Where the socket was seen: snapshot, or the event source; null for inferred labels. */
   source: string | null
-  /** How the socket's ends fit: exact, remote (the local port and the remote end), bound, wildcard; null for inferred labels. */
+  /** How the socket's ends fit: exact, remote (the local port and the remote end), bound, wildcard, remote-end (that alone, where a log does not tell the local port); null for inferred labels. */
   quality: string | null
   /** First moment the socket was seen, host clock; null for inferred labels. */
   owned_from_us: number | null

@@ -6,10 +6,12 @@ import { createGunzip } from 'node:zlib'
 import { codecs, type Host, type Poll, type SocketEvent, type TopicRecord } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import type { AgentTopic } from './agent.ts'
+import { isAuditLog, readAuditLog } from './audit-log.ts'
 import { AGENT_TOPICS, AVRO_MAGIC, readAvroLog } from './avro-log.ts'
 import { ByteReader } from './byte-reader.ts'
 import { EVTX_MAGIC } from './evtx.ts'
 import { type Line, splitLines } from './lines.ts'
+import { isSsLog, readSsLog } from './ss-log.ts'
 
 /**
  * The socket log: what an agent publishes, on disk. JSON Lines in UTF-8, plain or gzip; each line is one record with the
@@ -23,7 +25,8 @@ import { type Line, splitLines } from './lines.ts'
  * Fields that have a default may be left out, and fields that the schema does not know are passed over, so that a log may
  * be written by hand or by a newer version. One file holds one host and one day (UTC): `HOST-YYYY-MM-DD.jsonl`.
  *
- * Avro container files (avro-log.ts) hold the same records; a file is told by its first bytes.
+ * Avro container files (avro-log.ts) hold the same records; logs of `ss` (ss-log.ts) and of auditd (audit-log.ts) become such
+ * records as they are read. A file is told by its first bytes.
  */
 export type SocketLogRecord = { [T in AgentTopic]: { topic: T; record: TopicRecord<T> } }[AgentTopic]
 
@@ -57,7 +60,7 @@ export interface SocketLog extends AsyncIterable<SocketLogRecord> {
 export const MAX_LINE_BYTES = 32 * 1024 * 1024
 
 const DETECTION_BYTES = 64 * 1024
-const LOG_NAME = /\.(jsonl|avro|evtx)(\.gz)?$/
+const LOG_NAME = /\.(jsonl|avro|evtx|log)(\.\d+)?(\.gz)?$/
 
 /**
  * Reads logs one after the other: files as given, the logs of a folder by name, so a host's days in order. Holds one line
@@ -99,11 +102,21 @@ async function* readFiles(paths: readonly string[], counts: SocketLogCounts): As
 async function* readFile(file: string, place: Place): AsyncGenerator<SocketLogRecord | Skip> {
   const input = new ByteReader(await openLog(file))
   try {
-    const start = await input.peek(AVRO_MAGIC.length)
-    yield* startsWith(start, AVRO_MAGIC) ? readAvroLog(input, place) : readLines(input.rest(), place)
+    const start = (await input.peek(DETECTION_BYTES)).subarray(0, DETECTION_BYTES)
+    const text = start.toString()
+    if (startsWith(start, AVRO_MAGIC)) yield* readAvroLog(input, place)
+    else if (isSsLog(text)) yield* readSsLog(input.rest(), hostOfFile(file), place)
+    else if (isAuditLog(text)) yield* readAuditLog(input.rest(), hostOfFile(file), place)
+    else yield* readLines(input.rest(), place)
   } finally {
     await input.close()
   }
+}
+
+/** Logs that do not name their host are of the one that their file is named after: `web1.log`, `web1-2026-01-31.ss.log.gz`. */
+function hostOfFile(file: string): string {
+  const name = path.basename(file).replace(/(\.(ss|audit))?(\.log)?(\.\d+)?(\.gz)?$/, '')
+  return name.replace(/-\d{4}-\d\d-\d\d$/, '') || path.basename(file)
 }
 
 async function* readLines(chunks: AsyncIterable<Buffer>, place: Place): AsyncGenerator<SocketLogRecord | Skip> {
@@ -127,7 +140,10 @@ export async function listLogFiles(paths: readonly string[]): Promise<string[]> 
     }
     const names = (await readdir(given)).filter(name => LOG_NAME.test(name)).sort(compareNames)
     if (names.length === 0)
-      throw new InputError('PROCLABEL_INPUT', `${given} holds no socket log (*.jsonl, *.avro, *.evtx, plain or .gz)`)
+      throw new InputError(
+        'PROCLABEL_INPUT',
+        `${given} holds no socket log (*.jsonl, *.avro, *.evtx, *.log, plain or .gz)`,
+      )
     files.push(...names.map(name => path.join(given, name)))
   }
   return files
@@ -139,7 +155,7 @@ const compareNames = (a: string, b: string): number =>
 const byNumber = new Intl.Collator('en', { numeric: true })
 
 /** `other-json`: lines of JSON that are not ours, such as an event log. */
-export type LogKind = 'socket-log' | 'other-json' | 'evtx' | 'empty' | 'unknown'
+export type LogKind = 'socket-log' | 'ss' | 'audit' | 'other-json' | 'evtx' | 'empty' | 'unknown'
 
 /** What a file holds, by its first line or bytes. Throws InputError. */
 export async function detectLog(file: string): Promise<LogKind> {
@@ -159,6 +175,8 @@ export async function detectLog(file: string): Promise<LogKind> {
   if (startsWith(start, EVTX_MAGIC)) return 'evtx'
   const text = start.toString().trimStart()
   if (text === '') return 'empty'
+  if (isSsLog(text)) return 'ss'
+  if (isAuditLog(text)) return 'audit'
   if (/^\{\s*"topic"\s*:\s*"(hosts|socket-snapshots|socket-events)"/.test(text)) return 'socket-log'
   try {
     const value: unknown = JSON.parse(text.split('\n', 1)[0]!)

@@ -1,6 +1,7 @@
+import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import process from 'node:process'
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { loadNativeIfBuilt } from '#native'
 import type { LabeledSession } from '#schemas'
 import { InputError } from '#shared/errors.ts'
@@ -35,6 +36,7 @@ const clockSlackUs = 60_000_000
 interface LabelFlags extends MatchFlags, DuplicateFlags {
   sockets?: string[]
   evidence?: WindowsEvidence
+  address?: string[]
   out: string
   format: FormatName
   pcapng?: string
@@ -49,7 +51,12 @@ export const labelCommand = (): Command =>
       .argument('<capture...>', 'pcap or pcapng files, plain, gzip or zstd; folders of them; - for standard input')
       .option(
         '--sockets <log...>',
-        'socket logs of `proclabel record`, folders of them, or Windows event logs (EVTX or JSON lines)',
+        'socket logs of `proclabel record`, folders of them, Windows event logs (EVTX, JSON lines), logs of auditd and of ss with times',
+      )
+      .addOption(
+        new Option('--address <ip...>', 'addresses of the host, where its log tells none, as that of auditd').argParser(
+          addressList,
+        ),
       )
       .addOption(
         new Option('--evidence <log>', 'which Windows events name the owner; by default those that name more').choices([
@@ -66,7 +73,7 @@ export const labelCommand = (): Command =>
   ).action(async (captures: string[], flags: LabelFlags) => {
     const constants = await matchConstants(flags)
     const logs = flags.sockets
-      ? await (await embedded.logs()).openSocketLogs(flags.sockets, flags.evidence ?? null)
+      ? await (await embedded.logs()).openSocketLogs(flags.sockets, flags.evidence ?? null, flags.address)
       : null
     const files = await captureFiles(captures)
     if (files.length === 0)
@@ -123,6 +130,11 @@ export const labelCommand = (): Command =>
     if (unfit) say(`proclabel: ${unfit}`)
     process.exitCode = damaged ? exitCodes.damagedInput : unfit ? exitCodes.unfitInputs : exitCodes.done
   })
+
+function addressList(ip: string, before: string[] = []): string[] {
+  if (isIP(ip) === 0) throw new InvalidArgumentError('expected an IP address')
+  return [...before, ip]
+}
 
 /** Why a socket log says nothing about a capture, in a sentence; null when it may. */
 function whyUnfit(

@@ -13,7 +13,7 @@ export const replayCommand = (): Command =>
   clientOptions(new Command('replay'))
     .description('publishes a recording as agent and capture would have, as fast as it goes')
     .argument('<capture...>', 'pcap or pcapng files, plain or gzip; folders of them')
-    .requiredOption('--sockets <log...>', 'socket logs of `proclabel record`, or Windows event logs as JSON lines')
+    .requiredOption('--sockets <log...>', 'socket logs of `proclabel record`, or other logs that label takes')
     .option('--sensor <id>', 'names the capture', 'replay')
     .action(async (captures: string[], flags: ReplayFlags) => {
       const logs = await openSocketLogs(flags.sockets, null)

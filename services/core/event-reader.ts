@@ -7,12 +7,13 @@ import type { ProcessExits } from './process-exits.ts'
 import type { ProcessTable } from './process-table.ts'
 import { Sequences } from './sequences.ts'
 import type { Stored } from './stored.ts'
-import type { Timeline } from './timeline.ts'
+import { type Timeline, untoldPort } from './timeline.ts'
 import { tupleKey } from './tuple.ts'
 
 interface Ends {
   proto: 'tcp' | 'udp'
   localIp: string
+  /** `untoldPort` where the log does not tell it. */
   localPort: number
   remoteIp: string | null
   remotePort: number | null
@@ -87,14 +88,16 @@ export class EventReader {
       endTold: complete,
       role: kind,
     })
-    if (ends.remoteIp !== null) this.#clocks.addBirth(tupleKey(ends, ends.remoteIp, ends.remotePort!), moment)
+    if (ends.remoteIp !== null && ends.localPort !== untoldPort)
+      this.#clocks.addBirth(tupleKey(ends, ends.remoteIp, ends.remotePort!), moment)
   }
 
   /** No source tells when a UDP socket closes. A datagram shows its 5-tuple and that its port is bound. */
   #observeUdp(ends: Ends, owner: Label | null, moment: Moment, kind: SocketEvent['kind']): void {
     const owners = owner ? [owner] : []
     const sighting = { ...ends, v6Only: false, owners, moment, mayBe: 'any', endTold: false } as const
-    this.#timeline.observe({ ...sighting, remoteIp: null, remotePort: null, birth: false, role: null })
+    if (ends.localPort !== untoldPort)
+      this.#timeline.observe({ ...sighting, remoteIp: null, remotePort: null, birth: false, role: null })
     if (ends.remoteIp === null) return
     const role = kind === 'connect' || kind === 'accept' ? kind : null
     const { born } = this.#timeline.observe({ ...sighting, birth: true, role })
@@ -132,7 +135,12 @@ function isOnlyFrom(interval: OwnershipInterval, clock: string): boolean {
 
 /** The ends with the host's first: kernel events may name them in either order. */
 function endsOf(event: SocketEvent, isLocal: (ip: string) => boolean): Ends | null {
-  if (event.proto === null || event.local_ip === null || event.local_port === null) return null
+  if (event.proto === null) return null
+  if (event.local_ip === null || event.local_port === null) {
+    if (event.remote_ip === null || event.remote_port === null) return null
+    const remoteIp = plainAddress(event.remote_ip)
+    return { proto: event.proto, localIp: '::', localPort: untoldPort, remoteIp, remotePort: event.remote_port }
+  }
   const localIp = plainAddress(event.local_ip)
   const remoteIp = event.remote_ip === null ? null : plainAddress(event.remote_ip)
   const ends = { proto: event.proto, localIp, localPort: event.local_port, remoteIp, remotePort: event.remote_port }

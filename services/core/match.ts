@@ -2,7 +2,7 @@ import type { Direction, DirectionEvidence, Evidence, Label, Stage } from '#sche
 import type { InferringStage } from './confidence.ts'
 import { type Inference, programOf } from './program.ts'
 import type { SessionFacts } from './session-facts.ts'
-import { type Candidate, type DirectMatch, isExact, isInside, qualityName } from './stages/direct.ts'
+import { type Candidate, type DirectMatch, isByRemoteEnd, isExact, isInside, qualityName } from './stages/direct.ts'
 import type { UnknownCause } from './unknown-cause.ts'
 
 /** What is decided about a session: the label or the cause of having none, and why. */
@@ -115,6 +115,7 @@ function directEvidence({ interval, ...candidate }: Candidate, offsetUs: number 
 
 function directReason(best: Candidate, label: Label): string {
   if (label.pid === null) return 'all owners run one program'
+  if (isByRemoteEnd(best)) return 'opened to this remote end at that time'
   if (!isInside(best)) return 'nearest owner before'
   return isExact(best) ? 'socket of this 5-tuple' : 'socket bound to this port'
 }

@@ -4,6 +4,9 @@ import type { HostClocks } from './host-clocks.ts'
 import { includesAll, type Moment, type OwnershipInterval } from './ownership.ts'
 import { PortTimeline } from './port-timeline.ts'
 
+/** Stands for the local port of a connection whose log does not tell it; no socket has this port. */
+export const untoldPort = 0
+
 /** What one poll row or one event says about a socket. */
 export interface Observation extends Pick<OwnershipInterval, 'proto' | 'localIp' | 'localPort' | 'remoteIp'> {
   remotePort: number | null

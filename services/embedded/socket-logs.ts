@@ -32,8 +32,15 @@ export interface SocketLogs {
 /** A stretch of records in order of time, that can be read again and again. */
 type Strand = () => AsyncIterable<SocketLogRecord>
 
-/** Opens socket logs, each ours or a Windows event log. Throws InputError for what is neither. */
-export async function openSocketLogs(paths: readonly string[], evidence: WindowsEvidence | null): Promise<SocketLogs> {
+/**
+ * Opens socket logs, each ours, of ss or auditd, or a Windows event log; `addresses` are those of hosts whose logs tell none. Throws
+ * InputError for what is no such log.
+ */
+export async function openSocketLogs(
+  paths: readonly string[],
+  evidence: WindowsEvidence | null,
+  addresses: readonly string[] = [],
+): Promise<SocketLogs> {
   const logs: SocketLogs = {
     hosts: [],
     firstUs: null,
@@ -50,17 +57,38 @@ export async function openSocketLogs(paths: readonly string[], evidence: Windows
     if (kind === 'socket-log') {
       const hostId = await lookThrough(logs, file)
       filesByHost.set(hostId, [...(filesByHost.get(hostId) ?? []), file])
+    } else if (kind === 'ss' || kind === 'audit') {
+      await lookThrough(logs, file)
+      strands.push(() => readSocketLog(file))
     } else if (kind === 'other-json' || kind === 'evtx') {
       strands.push(...(await importWindows(logs, file, evidence)))
     } else {
       const what =
-        kind === 'empty' ? 'is empty' : 'is neither a socket log nor a Windows event log (EVTX or JSON lines)'
+        kind === 'empty'
+          ? 'is empty'
+          : 'is neither a socket log nor one of ss with times, of auditd, or of Windows events (EVTX, JSON lines)'
       throw new InputError('PROCLABEL_INPUT', `socket log ${file} ${what}`)
     }
   }
   for (const files of filesByHost.values()) strands.push(() => readSocketLog(files))
   if (logs.hosts.length === 0) throw new InputError('PROCLABEL_INPUT', `no record in ${paths.join(', ')} names a host`)
+  giveAddresses(logs, addresses)
   return logs
+}
+
+/** To the host whose logs tell none, as those of auditd. */
+function giveAddresses(logs: SocketLogs, addresses: readonly string[]): void {
+  const without = logs.hosts.filter(host => host.addresses.length === 0)
+  const isNeeded = without.length === logs.hosts.length
+  if (without.length === 0 || (!isNeeded && addresses.length === 0)) return
+  const names = without.map(({ host_id }) => host_id).join(', ')
+  if (without.length > 1 || addresses.length === 0)
+    throw new InputError(
+      'PROCLABEL_INPUT',
+      `the socket logs tell no address of ${names}: give those of one host by --address, or add a log of ss, named after the host`,
+    )
+  const given = addresses.map(ip => ({ ip, since_us: null, until_us: null, namespace: null }))
+  putHost(logs, { ...without[0]!, addresses: given })
 }
 
 /** Reads one of our logs for its hosts and times; answers with the host it is of. */

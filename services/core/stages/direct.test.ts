@@ -325,3 +325,45 @@ describe('stage A from a log of connections alone', () => {
     assert.equal(host.judge(session('udp 5000 > 3.3.3.3:53', 5 * minuteMs)).stage === 'A', false)
   })
 })
+
+describe('stage A from a log that tells the remote end alone', () => {
+  const connect = (ms: number, process: string) =>
+    ({ ms, kind: 'connect', ends: 'tcp * 1.1.1.1:443', process, resolutionMs: 1 }) as const
+
+  test('the session that began there at that time', () => {
+    const host = new TestHost({ stages: [] })
+    host.events('auditd', minuteMs, [connect(0, 'curl')])
+    const decision = host.judge(session('tcp 40000 > 1.1.1.1:443', 5))
+    assert.deepEqual([words(decision), decision.evidence.quality, decision.final], ['A curl:1000', 'remote-end', false])
+    assert.equal(words(host.judge(session('tcp 40001 > 1.1.1.1:443', 10_000))), 'unknown agent-gap')
+    assert.equal(words(host.judge(session('tcp 40002 > 1.1.1.1:80', 5))), 'unknown agent-gap')
+    assert.equal(words(host.judge(session('tcp 40003 < 1.1.1.1:443', 5))), 'unknown agent-gap')
+  })
+
+  test('of two programs that did at the same time none is chosen; two processes of one program share the name', () => {
+    const host = new TestHost({ stages: [] })
+    host.events('auditd', minuteMs, [connect(0, 'curl'), connect(900, 'firefox')])
+    assert.equal(words(host.judge(session('tcp 40000 > 1.1.1.1:443', 0))), 'unknown ambiguous')
+    const alike = new TestHost({ stages: [] })
+    alike.events('auditd', minuteMs, [connect(0, 'curl:1'), connect(900, 'curl:2')])
+    assert.equal(words(alike.judge(session('tcp 40000 > 1.1.1.1:443', 0))), 'A curl')
+  })
+
+  test('a socket whose port is told comes first', () => {
+    const host = new TestHost({ stages: [] })
+    host.events('auditd', minuteMs, [connect(0, 'curl')])
+    host.events('sysmon', minuteMs, [{ ...connect(0, 'firefox'), ends: 'tcp 10.0.0.1:40000 1.1.1.1:443' }])
+    assert.equal(words(host.judge(session('tcp 40000 > 1.1.1.1:443', 0))), 'A firefox:1001')
+  })
+
+  test('who accepted a peer, and who sent a datagram', () => {
+    const host = new TestHost({ stages: [] })
+    host.events('auditd', minuteMs, [
+      { ms: 0, kind: 'accept', ends: 'tcp * 9.9.9.9:50000', process: 'nginx' },
+      { ms: 10, kind: 'send', ends: 'udp * 8.8.8.8:53', process: 'dns' },
+    ])
+    assert.match(words(host.judge(session('tcp 80 < 9.9.9.9:50000', 0))), /^A nginx/)
+    assert.match(words(host.judge(session('udp 40000 > 8.8.8.8:53', 10))), /^A dns/)
+    assert.equal(words(host.judge(session('udp 40000 > 8.8.8.8:53', 10_000))), 'unknown agent-gap')
+  })
+})

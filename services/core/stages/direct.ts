@@ -8,7 +8,7 @@ import { snapshotClock } from '../poll-reader.ts'
 import type { ProcessExits } from '../process-exits.ts'
 import { commonLabel } from '../program.ts'
 import type { SessionFacts } from '../session-facts.ts'
-import type { Timeline } from '../timeline.ts'
+import { type Timeline, untoldPort } from '../timeline.ts'
 import { tupleKey } from '../tuple.ts'
 
 /** What stage A looks at. */
@@ -33,9 +33,10 @@ export type DirectMatch =
 
 /**
  * How the socket's ends fit; less is better. `remote`: it was seen to send to this remote end, by whichever address of the host.
+ * `untoldPort`: so it was, by a port that the log does not tell.
  * A :: socket takes IPv4 only where no IPv4 socket does.
  */
-const quality = { exact: 0, remote: 1, bound: 2, wildcard: 3, mappedWildcard: 4 } as const
+const quality = { exact: 0, remote: 1, bound: 2, wildcard: 3, mappedWildcard: 4, untoldPort: 5 } as const
 
 /**
  * How its time fits; less is better: the session began with the socket; the socket was there; it may have been there, between
@@ -51,7 +52,7 @@ export interface Candidate {
   distanceUs: number
 }
 
-const qualityNames = ['exact', 'remote', 'bound', 'wildcard', 'wildcard'] as const
+const qualityNames = ['exact', 'remote', 'bound', 'wildcard', 'wildcard', 'remote-end'] as const
 
 export function qualityName(candidate: Candidate): string {
   return qualityNames[candidate.quality]!
@@ -59,6 +60,11 @@ export function qualityName(candidate: Candidate): string {
 
 export function isExact(candidate: Candidate): boolean {
   return candidate.quality === quality.exact
+}
+
+/** Its local port is not told: the remote end and the time alone are the session's. */
+export function isByRemoteEnd(candidate: Candidate): boolean {
+  return candidate.quality === quality.untoldPort
 }
 
 /** The socket was there when the session began, not merely near. */
@@ -87,6 +93,10 @@ export function matchDirect(facts: SessionFacts, view: DirectView): DirectMatch 
   for (const interval of view.timeline.unconnected(facts.proto, facts.localPort)) {
     const ends = fitLocalEnd(facts, interval, isContainers)
     if (ends !== null) consider(interval, ends)
+  }
+  for (const interval of view.timeline.exact(facts.proto, untoldPort, facts.remoteIp, facts.remotePort)) {
+    const time = fitUntoldPort(facts, interval, view)
+    if (time) candidates.push({ interval, quality: quality.untoldPort, ...time })
   }
   if (candidates.length === 0) return { kind: 'none', ownerless }
   candidates.sort(compare)
@@ -199,6 +209,19 @@ function fitSighting(
   const reachUs = proto === 'tcp' ? constants.sightingTcpReachUs : constants.sightingUdpReachUs
   if (fromUs > lastUs || firstUs - seenUs > reachUs || hasPassedOn(facts, interval, view)) return null
   return { fit: fit.gone, distanceUs }
+}
+
+/**
+ * An event that leaves the local port open is of a session that began at about that time, in its direction. All that do are as
+ * near as any: whose clock is how far off is not known without ports.
+ */
+function fitUntoldPort(facts: SessionFacts, { from, seen, role }: OwnershipInterval, view: DirectView): TimeFit | null {
+  const { firstUs, proto, synSeen, direction } = facts
+  if (proto === 'tcp' && (!synSeen || (role === 'accept') !== (direction === 'in'))) return null
+  const reachUs = view.constants.sightingSynReachUs
+  const fromUs = onCapture(from, facts, false, view).lowUs - reachUs
+  const untilUs = onCapture(seen, facts, false, view).highUs + reachUs
+  return firstUs >= fromUs && firstUs <= untilUs ? { fit: fit.edge, distanceUs: 0 } : null
 }
 
 /** Where a port was used again at once, a socket is that of the session which began nearest to its birth. */
