@@ -125,7 +125,7 @@ async function rate(files: ReadonlyMap<number, string>): Promise<void> {
       let best = '-'
       let bestCost = '-'
       let next = '-'
-      for (const perSecond of [100_000, 200_000, 400_000, 600_000, 0]) {
+      for (const perSecond of [10_000, 25_000, 50_000, 100_000, 200_000, 400_000, 600_000, 0]) {
         const result = await send(how, file, 3 * (perSecond || 800_000), perSecond)
         const lost = result.sent - result.read
         const reached = number(result.sent / result.seconds)
