@@ -1,11 +1,12 @@
-/** Seeds for the fuzz targets: the first frames of the test captures, or events of Windows, in the form that each target reads. */
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+/** Seeds for the fuzz targets: the first frames of the test captures, their first bytes, or events of Windows, in the form that each target reads. */
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { openCapture } from '../../services/capture/files/open-capture.ts'
 import { capturesDir } from '../../services/shared/captures-dir.ts'
 
 const framesPerCapture = 8
 const longestFrame = 1024
+const longestFile = 8192
 
 const u16 = value => Buffer.from([value & 0xff, (value >> 8) & 0xff])
 
@@ -48,8 +49,10 @@ export async function writeSeeds(target, folder) {
   const captures = path.join(capturesDir(), 'captures')
   let number = 0
   for (const name of readdirSync(captures).sort()) {
-    const frames = await firstFrames(path.join(captures, name))
-    for (const seed of forms[target](frames)) writeFileSync(path.join(folder, String(number++)), seed)
+    const file = path.join(captures, name)
+    const seeds =
+      target === 'record_run' ? [readFileSync(file).subarray(0, longestFile)] : forms[target](await firstFrames(file))
+    for (const seed of seeds) writeFileSync(path.join(folder, String(number++)), seed)
   }
   return folder
 }

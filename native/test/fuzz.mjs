@@ -1,5 +1,5 @@
 /**
- * Fuzzes the packet code, with real frames as seeds, and the decoder of Windows events alone under the sanitizers: by libFuzzer where clang++ is there, else by
+ * Fuzzes the code of packets, sessions and capture files, with real ones as seeds, and the decoder of Windows events alone under the sanitizers: by libFuzzer where clang++ is there, else by
  * a driver of ours that knows no coverage. `node native/test/fuzz.mjs` does only this; PROCLABEL_FUZZ_SECONDS (10 for each
  * target) and PROCLABEL_FUZZ_SEED (1) set how long and from where. An input that fails stays in the working folder.
  */
@@ -16,7 +16,7 @@ import { writeSeeds } from './fuzz-seeds.mjs'
 const seconds = process.env.PROCLABEL_FUZZ_SECONDS ?? '10'
 const seed = process.env.PROCLABEL_FUZZ_SEED ?? '1'
 
-const targets = ['frame_decoder', 'capture', 'etw_decoder']
+const targets = ['frame_decoder', 'capture', 'record_run', 'etw_decoder']
 const targetFile = target => `${target}_fuzz.cc`
 
 /** How many targets passed and failed. */
@@ -29,7 +29,10 @@ export async function fuzz(folder) {
   const compiler = hasLibFuzzer ? 'clang++' : (process.env.CXX ?? 'g++')
   const flags = ['-O1', ...(hasLibFuzzer ? ['-fsanitize=fuzzer-no-link'] : [])]
   const driver = hasLibFuzzer ? [] : ['test/fuzz/driver.cc']
-  const sources = [...globSync(['src/packet/*.cc', ...pureWindowsSources], { cwd: native }).sort(), ...driver]
+  const sources = [
+    ...globSync(['src/{files,packet,session}/*.cc', ...pureWindowsSources], { cwd: native }).sort(),
+    ...driver,
+  ]
   const files = [...sources, ...targets.map(target => `test/fuzz/${targetFile(target)}`)]
   const objects = await compile(compiler, flags, files, path.join(folder, 'fuzz-objects'))
   const total = { passed: 0, failed: 0 }

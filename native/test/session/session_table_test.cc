@@ -6,6 +6,7 @@
 
 #include "packet/batch_builder.hh"
 #include "packet/frames.hh"
+#include "session/batch_columns.hh"
 #include "session/session_text.hh"
 
 using namespace proclabel::session;
@@ -16,24 +17,6 @@ using proclabel::packet::protocol_tcp;
 namespace {
 
 const Judged judged = {R"("label":null)", R"("label":"other")"};
-
-/** The columns of a batch without peers. */
-BatchColumns columns_of(const proclabel::packet::Batch& batch) {
-  const uint8_t* at = batch.memory.get();
-  const auto next = [&at](size_t bytes) {
-    const std::span<const uint8_t> column(at, bytes);
-    at += bytes;
-    return column;
-  };
-  const size_t flows = batch.flows, packets = batch.packets;
-  const auto address = next(flows * 32), port = next(flows * 4), protocol = next(flows), vlan = next(flows * 2);
-  const auto tunnel = next(flows * 2), flow = next(packets * 2), time = next(packets * 4);
-  next(packets * 4);
-  const auto length = next(packets * 4);
-  next(packets * 4);
-  const auto flags = next(packets), direction = next(packets), sequence = next(batch.syns * 4);
-  return {address, port, protocol, vlan, tunnel, flow, time, length, flags, direction, sequence};
-}
 
 std::string line_of(const Session& session) {
   std::string line(8192, '\0');
