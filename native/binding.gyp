@@ -50,6 +50,7 @@
             "src/linux/process_table.cc",
             "src/linux/sock_diag.cc",
             "src/linux/socket_tracker.cc",
+            "src/linux/traffic_counters.cc",
             "src/linux/trace_format.cc"
           ]
         }]

@@ -77,8 +77,11 @@ export interface NativeAddon {
 export interface NativeSocketSource {
   /** What it cannot see for want of privileges, in a sentence for the user; null when it sees all, or cannot tell. */
   restriction: () => string | null
-  /** The difference to the poll before; the first one opens every socket. Throws as openSocketSource does. */
-  poll: () => NativePoll
+  /**
+   * The difference to the poll before; the first one opens every socket. `quick`: where the system tells that there was no traffic
+   * of sockets that are not in the table, it may be taken to be what it was. Throws as openSocketSource does.
+   */
+  poll: (quick: boolean) => NativePoll
   /** Those of other network namespaces, as of the last poll, none of loopback; null without any. Throws as openSocketSource does. */
   addresses: () => NativeAddresses | null
   /** Gives the handles back at once instead of when the garbage is collected; poll throws from then on. */

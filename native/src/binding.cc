@@ -130,7 +130,7 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
   Napi::Value poll(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     try {
-      const Poll& poll = opened(info).poll();
+      const Poll& poll = opened(info).poll(info[0].ToBoolean());
       Napi::Object object = Napi::Object::New(env);
       object.Set("timeUs", static_cast<double>(poll.time_us));
       object.Set("monotonicUs", static_cast<double>(poll.monotonic_us));

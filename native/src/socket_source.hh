@@ -118,8 +118,12 @@ class SocketSource {
   /** Those of other network namespaces, as of the last poll; none of loopback. Throws SourceError. */
   virtual std::vector<PlacedAddress> addresses() { return {}; }
 
-  /** Reads the table; the first poll opens every socket there is. The result is valid until the next call. Throws SourceError. */
-  virtual const Poll& poll() = 0;
+  /**
+   * Reads the table; the first poll opens every socket there is. `quick`: where the system tells that there was no traffic of
+   * sockets that are not in it, the table may be taken to be what it was. The result is valid until the next call. Throws
+   * SourceError.
+   */
+  virtual const Poll& poll(bool quick) = 0;
 };
 
 /**

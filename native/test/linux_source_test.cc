@@ -35,11 +35,11 @@ class Listener {
 
 TEST("a source opens a socket with its owner, says nothing more of it, and closes it") {
   const auto source = open_socket_source(false);
-  source->poll();
+  source->poll(false);
   uint64_t id = 0;
   {
     const Listener listener;
-    const auto& opened = source->poll().opened;
+    const auto& opened = source->poll(false).opened;
     const auto found = std::find_if(opened.begin(), opened.end(), [&](const Socket* socket) {
       return socket->row.state == State::listen && socket->row.local_port == listener.port;
     });
@@ -50,24 +50,46 @@ TEST("a source opens a socket with its owner, says nothing more of it, and close
     id = (*found)->id;
     // Twice around the regular look at all processes.
     for (int i = 0; i < 50; i++) {
-      const Poll& poll = source->poll();
+      const Poll& poll = source->poll(false);
       CHECK(std::none_of(poll.opened.begin(), poll.opened.end(), [&](const Socket* socket) { return socket->id == id; }));
       CHECK(std::find(poll.closed.begin(), poll.closed.end(), id) == poll.closed.end());
     }
   }
-  const Poll& poll = source->poll();
+  const Poll& poll = source->poll(false);
   CHECK(std::find(poll.closed.begin(), poll.closed.end(), id) != poll.closed.end());
 }
 
 TEST("a descriptor that takes another's place is found, though their number stays the same") {
   const auto source = open_socket_source(false);
   auto first = std::make_unique<Listener>();
-  source->poll();
+  source->poll(false);
   first.reset();
   const Listener second;
-  const auto& opened = source->poll().opened;
+  const auto& opened = source->poll(false).opened;
   const auto found = std::find_if(opened.begin(), opened.end(),
                                   [&](const Socket* socket) { return socket->row.local_port == second.port; });
   CHECK(found != opened.end());
   CHECK_EQUAL((*found)->owners.size(), 1u);
+}
+
+TEST("a quick poll finds what is on the wire, and a full one the rest") {
+  const auto source = open_socket_source(false);
+  source->poll(false);
+  const auto first = std::make_unique<Listener>();
+  const auto is_told = [](const Poll& poll, uint16_t port) {
+    return std::any_of(poll.opened.begin(), poll.opened.end(), [&](const Socket* socket) {
+      return socket->row.local_port == port && !socket->owners.empty();
+    });
+  };
+  CHECK(is_told(source->poll(true), first->port));
+  const int sender = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  to.sin_port = htons(9);
+  sendto(sender, "", 1, 0, reinterpret_cast<sockaddr*>(&to), sizeof to);
+  socklen_t size = sizeof to;
+  getsockname(sender, reinterpret_cast<sockaddr*>(&to), &size);
+  CHECK(is_told(source->poll(true), ntohs(to.sin_port)));
+  close(sender);
 }

@@ -65,6 +65,8 @@ export interface AgentStatistics {
 export const DEFAULT_POLL_PERIOD_MS = 50
 export const DEFAULT_KEYFRAME_PERIOD_MS = 5000
 const MESSAGE_PERIOD_MS = 1000
+/** Polls in between may be quick: what they miss has nothing on the wire. */
+const FULL_POLL_PERIOD_MS = 1000
 /** About a minute of messages. */
 const MAX_WAITING_RECORDS = 64
 
@@ -117,9 +119,13 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
     statistics.lostEvents += reading.lost
     if (reading.lost > 0) pace.lostEvents(performance.now())
   }
+  let fullPollMs = Number.NEGATIVE_INFINITY
   const poll = () => {
     const before = process.threadCpuUsage()
-    const reading = source.poll()
+    const nowMs = performance.now()
+    const isQuick = nowMs < fullPollMs + FULL_POLL_PERIOD_MS
+    if (!isQuick) fullPollMs = nowMs
+    const reading = source.poll(isQuick)
     const { user, system } = process.threadCpuUsage(before)
     pace.polled((user + system) / 1000)
     snapshots.add(reading)

@@ -40,6 +40,7 @@ function createSource(): SocketSource {
         processes: [],
       }
     },
+    addresses: () => [{ ip: '198.51.100.7', namespace: 4026532500 }],
     close: () => {},
   }
 }
@@ -83,7 +84,9 @@ test('hosts and snapshots are published under the host’s key; what is measured
   const { agent, health, metrics } = await run(1500)
   assert.deepEqual(new Set(got.map(({ key }) => key)), new Set(['desk']))
   assert.equal(got[0]!.topic, 'hosts')
-  assert.equal(codecs.hosts.decode(got[0]!.value!).host_id, 'desk')
+  const host = codecs.hosts.decode(got[0]!.value!)
+  assert.equal(host.host_id, 'desk')
+  assert.equal(host.addresses.find(({ ip }) => ip === '198.51.100.7')?.namespace, 4026532500)
   assert.deepEqual(
     snapshots().flatMap(({ polls }) => polls.map(({ poll_seq }) => poll_seq)),
     Array.from({ length: agent.polls }, (_, i) => i),

@@ -74,15 +74,13 @@ export async function runAgentService(
   }
   metrics.mechanism.set(1, { mechanism: events?.mechanism ?? 'poll' })
   const measured: SocketSource = {
-    os: source.os,
-    restriction: source.restriction,
-    poll: () => {
-      const reading = source.poll()
+    ...source,
+    poll: quick => {
+      const reading = source.poll(quick)
       metrics.pollDuration.observe(reading.durationUs / 1e6)
       polling.progress()
       return reading
     },
-    close: () => source.close(),
   }
   if (source.restriction) log.warn({ restriction: source.restriction }, 'not all owners can be seen')
   for (const refusal of options.events?.refusals ?? []) log.warn({ refusal }, 'no kernel events this way')

@@ -31,8 +31,8 @@ export function openNativeSource(os: string, allNamespaces = false, restriction:
   return {
     os,
     restriction: [restriction, native.restriction()].filter(Boolean).join('; ') || null,
-    poll: () => {
-      const poll = guard(native.poll.bind(native))
+    poll: (quick = false) => {
+      const poll = guard(() => native.poll(quick))
       return {
         timeUs: poll.timeUs,
         monotonicUs: poll.monotonicUs,

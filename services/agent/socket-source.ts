@@ -29,8 +29,11 @@ export interface SocketSource {
   readonly os: string
   /** What this source cannot see, in a sentence for the user; null when it sees all. */
   readonly restriction: string | null
-  /** The difference since the last call; the first one opens every socket there is. Throws ProclabelError. */
-  poll: () => SocketReading
+  /**
+   * The difference since the last call; the first one opens every socket there is. `quick`: the table may be taken to be what it
+   * was where the system tells that nothing was on the wire since but for sockets in it. Throws ProclabelError.
+   */
+  poll: (quick?: boolean) => SocketReading
   /** Addresses of other network namespaces whose sockets it tells, as of the last poll, none of loopback; none where absent. */
   addresses?: () => NamespaceAddress[]
   /** Gives back what the system holds for it. Not to be polled after. */

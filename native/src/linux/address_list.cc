@@ -57,10 +57,11 @@ AddressList::AddressList() : socket_(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC,
 
 AddressList::~AddressList() { close(socket_); }
 
-const std::vector<Address>& AddressList::current() {
+bool AddressList::refresh() {
   take_changes();
-  if (is_stale_) read_all();
-  return addresses_;
+  if (!is_stale_) return false;
+  read_all();
+  return true;
 }
 
 void AddressList::take_changes() {

@@ -23,8 +23,11 @@ class AddressList {
   AddressList(const AddressList&) = delete;
   AddressList& operator=(const AddressList&) = delete;
 
-  /** In the kernel's order, at most `most`; read again where the kernel told of a change. Throws SourceError. */
-  const std::vector<Address>& current();
+  /** Reads them again where the kernel told of a change, and answers whether it did. Throws SourceError. */
+  bool refresh();
+
+  /** In the kernel's order, at most `most`. */
+  const std::vector<Address>& all() const { return addresses_; }
 
   static constexpr size_t most = 32;
 

@@ -7,13 +7,13 @@
 #include "linux/clock.hh"
 #include "linux/network_namespaces.hh"
 #include "linux/process_table.hh"
-#include "linux/sock_diag.hh"
+#include "linux/socket_table.hh"
 #include "socket_source.hh"
 
 namespace proclabel {
 namespace {
 
-/** Keeps the table of the last poll, so that a poll in which nothing changed costs no more than the kernel's dump. */
+/** Keeps the table of the last poll, so that a poll in which nothing changed costs no more than the kernel's dump, or its counters. */
 class LinuxSource : public SocketSource {
  public:
   /** `namespaces`: others whose sockets are told too; null for none. */
@@ -29,20 +29,18 @@ class LinuxSource : public SocketSource {
     return all;
   }
 
-  const Poll& poll() override {
+  const Poll& poll(bool quick) override {
     poll_.time_us = clock_us(CLOCK_REALTIME);
     poll_.monotonic_us = clock_us(CLOCK_MONOTONIC);
     poll_.opened.clear();
     poll_.closed.clear();
     number_++;
-    rows_.clear();
-    diag_.dump(rows_);
-    if (namespaces_ != nullptr) {
-      namespaces_->refresh(poll_.monotonic_us);
-      for (const auto& [inode, space] : namespaces_->all()) space->append_sockets(rows_);
+    // Sockets whose owner is not known yet are looked at again.
+    if (refresh_tables(quick) || !unowned_.empty()) {
+      gather_rows();
+      take_rows();
+      drop_closed();
     }
-    take_rows();
-    drop_closed();
     find_owners();
     poll_.total = sockets_.size();
     poll_.duration_us = clock_us(CLOCK_MONOTONIC) - poll_.monotonic_us;
@@ -67,6 +65,21 @@ class LinuxSource : public SocketSource {
   static constexpr int max_searches = 3;
   /** Polls from one look at processes that inherited, passed on or closed a socket to the next. */
   static constexpr uint64_t refresh_every = 20;
+
+  bool refresh_tables(bool quick) {
+    bool changed = own_.refresh(quick);
+    if (namespaces_ == nullptr) return changed;
+    changed |= namespaces_->refresh(poll_.monotonic_us);
+    for (const auto& [inode, space] : namespaces_->all()) changed |= space->refresh(quick);
+    return changed;
+  }
+
+  void gather_rows() {
+    rows_.clear();
+    own_.for_each([this](const DiagRow& row) { rows_.push_back(row); });
+    if (namespaces_ == nullptr) return;
+    for (const auto& [inode, space] : namespaces_->all()) space->append_sockets(rows_);
+  }
 
   void take_rows() {
     seen_ = 0;
@@ -149,7 +162,7 @@ class LinuxSource : public SocketSource {
     poll_.opened.push_back(&entry.socket);
   }
 
-  SockDiag diag_;
+  SocketTable own_;
   const std::shared_ptr<NetworkNamespaces> namespaces_;
   ProcessTable processes_;
   uint64_t number_ = 0;

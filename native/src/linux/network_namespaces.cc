@@ -97,6 +97,7 @@ std::unique_ptr<NetworkNamespace> NetworkNamespace::open(uint64_t inode, int32_t
     run_inside(fd, [&] {
       try {
         opened.reset(new NetworkNamespace());
+        opened->addresses_.refresh();
       } catch (const SourceError&) {
         // Out of descriptors: as good as refused.
       }
@@ -106,13 +107,15 @@ std::unique_ptr<NetworkNamespace> NetworkNamespace::open(uint64_t inode, int32_t
   return opened;
 }
 
-void NetworkNamespace::append_sockets(std::vector<DiagRow>& rows) {
+bool NetworkNamespace::refresh(bool quick) {
+  const bool is_moved = addresses_.refresh();
   // With loopback alone, as sandboxes have it, nothing in it shows on any wire.
-  const auto& placed_on = addresses();
-  if (placed_on.empty()) return;
-  rows_.clear();
-  sockets_.dump(rows_);
-  for (const DiagRow& row : rows_) append_placed(row, placed_on, rows);
+  const bool is_read = !addresses().empty() && sockets_.refresh(quick && !is_moved);
+  return is_moved || is_read;
+}
+
+void NetworkNamespace::append_sockets(std::vector<DiagRow>& rows) const {
+  sockets_.for_each([&](const DiagRow& row) { append_placed(row, addresses(), rows); });
 }
 
 std::shared_ptr<NetworkNamespaces> NetworkNamespaces::shared() {
@@ -124,14 +127,15 @@ std::shared_ptr<NetworkNamespaces> NetworkNamespaces::shared() {
 
 NetworkNamespaces::NetworkNamespaces() : own_(network_namespace(0)), restriction_(find_restriction()) {}
 
-void NetworkNamespaces::refresh(int64_t monotonic_us) {
+bool NetworkNamespaces::refresh(int64_t monotonic_us) {
   constexpr int64_t period_us = 1'000'000;
-  if (!restriction_.empty() || monotonic_us < looked_us_ + period_us) return;
+  if (!restriction_.empty() || monotonic_us < looked_us_ + period_us) return false;
   looked_us_ = monotonic_us;
   const auto found = namespaces_of_processes();
-  std::erase_if(spaces_, [&](const auto& item) { return !found.contains(item.first); });
+  const size_t gone = std::erase_if(spaces_, [&](const auto& item) { return !found.contains(item.first); });
   std::erase_if(refused_, [&](uint64_t inode) { return !found.contains(inode); });
   for (const auto& [inode, pid] : found) enter(inode, pid);
+  return gone > 0;
 }
 
 NetworkNamespace* NetworkNamespaces::enter(uint64_t inode, int32_t pid) {

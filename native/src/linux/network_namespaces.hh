@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "linux/address_list.hh"
-#include "linux/sock_diag.hh"
+#include "linux/socket_table.hh"
 #include "socket_source.hh"
 
 namespace proclabel {
@@ -25,17 +25,19 @@ class NetworkNamespace {
   /** That of a process; null where it has another by now, or may not be entered. */
   static std::unique_ptr<NetworkNamespace> open(uint64_t inode, int32_t pid);
 
-  /** Appends its sockets as append_placed does. Throws SourceError. */
-  void append_sockets(std::vector<DiagRow>& rows);
+  /** As of SocketTable; addresses that changed are a change too. Throws SourceError. */
+  bool refresh(bool quick);
 
-  const std::vector<Address>& addresses() { return addresses_.current(); }
+  /** Appends its sockets as append_placed does. */
+  void append_sockets(std::vector<DiagRow>& rows) const;
+
+  const std::vector<Address>& addresses() const { return addresses_.all(); }
 
  private:
   NetworkNamespace() = default;
 
-  SockDiag sockets_;
+  SocketTable sockets_;
   AddressList addresses_;
-  std::vector<DiagRow> rows_;
 };
 
 /** The network namespaces of this machine's processes, apart from ours: those of containers. */
@@ -49,8 +51,11 @@ class NetworkNamespaces {
   /** Why none can be entered, in a sentence for the user; empty where they can. */
   const std::string& restriction() const { return restriction_; }
 
-  /** Looks for new ones, and lets go of those in which no process is any more; once a second, however often it is called. */
-  void refresh(int64_t monotonic_us);
+  /**
+   * Looks for new ones, and lets go of those in which no process is any more; once a second, however often it is called.
+   * Answers whether it let go of one.
+   */
+  bool refresh(int64_t monotonic_us);
 
   /** By inode. */
   const std::map<uint64_t, std::unique_ptr<NetworkNamespace>>& all() const { return spaces_; }
@@ -63,7 +68,7 @@ class NetworkNamespaces {
  private:
   NetworkNamespace* enter(uint64_t inode, int32_t pid);
 
-  /** Each takes two descriptors. */
+  /** Each takes six descriptors. */
   static constexpr size_t most = 512;
 
   const uint64_t own_;

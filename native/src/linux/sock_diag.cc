@@ -54,10 +54,9 @@ SockDiag::SockDiag()
 
 SockDiag::~SockDiag() { close(socket_); }
 
-void SockDiag::dump(std::vector<DiagRow>& rows) {
-  dump_both_families(Protocol::tcp, rows);
-  if (has_protocol_attribute_) {
-    dump_both_families(Protocol::udp, rows);
+void SockDiag::dump(Protocol protocol, std::vector<DiagRow>& rows) {
+  if (protocol == Protocol::tcp || has_protocol_attribute_) {
+    dump_both_families(protocol, rows);
   } else {
     dump_udp(AF_INET, rows);
     dump_udp(AF_INET6, rows);

@@ -16,10 +16,10 @@ class SockDiag {
   SockDiag& operator=(const SockDiag&) = delete;
 
   /**
-   * Appends all sockets there are to `rows`. The kernel does not freeze the table meanwhile: a socket that moves in it
+   * Appends all sockets of this protocol to `rows`. The kernel does not freeze the table meanwhile: a socket that moves in it
    * may come twice. Throws SourceError.
    */
-  void dump(std::vector<DiagRow>& rows);
+  void dump(Protocol protocol, std::vector<DiagRow>& rows);
 
  private:
   void dump_both_families(Protocol protocol, std::vector<DiagRow>& rows);

@@ -14,7 +14,7 @@ class WindowsSource : public SocketSource {
     return "processes of the system and of other users come without start time and path; run as administrator to see all";
   }
 
-  const Poll& poll() override {
+  const Poll& poll(bool) override {
     poll_.time_us = wall_us();
     poll_.monotonic_us = monotonic_us();
     table_.read(rows_);
