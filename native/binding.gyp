@@ -48,6 +48,7 @@
             "src/linux/process_book.cc",
             "src/linux/process_identity.cc",
             "src/linux/process_table.cc",
+            "src/linux/resident_memory.cc",
             "src/linux/sock_diag.cc",
             "src/linux/socket_tracker.cc",
             "src/linux/traffic_counters.cc",

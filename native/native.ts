@@ -71,6 +71,8 @@ export interface NativeAddon {
     timeUs: Float64Array,
     linkTypes: Uint16Array,
   ) => number
+  /** Gives back the pages of code that were read at start alone; nothing on Windows. */
+  releaseStartupMemory: () => void
 }
 
 /** One reader of the socket table; not to be shared between threads. */
@@ -153,6 +155,8 @@ export interface NativeEventSource {
   complete: () => boolean
   /** What happened since the reading before. Throws as openSocketSource does. */
   read: () => NativeEventBatch
+  /** Gives memory back: of sockets and processes of before, less is known from then on. */
+  forget: () => void
   /** Gives the handles back at once; read throws from then on. */
   close: () => void
 }

@@ -13,6 +13,7 @@
 #include "files/record_run.hh"
 #include "packet/capture.hh"
 #include "packet_source.hh"
+#include "resident_memory.hh"
 #include "session/session_table.hh"
 #include "session/session_text.hh"
 #include "socket_source.hh"
@@ -216,6 +217,7 @@ class EventSource : public Napi::ObjectWrap<EventSource> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeEventSource",
                        {InstanceMethod<&EventSource::complete>("complete"), InstanceMethod<&EventSource::read>("read"),
+                        InstanceMethod<&EventSource::forget>("forget"),
                         InstanceMethod<&EventSource::close>("close")});
   }
 
@@ -245,6 +247,8 @@ class EventSource : public Napi::ObjectWrap<EventSource> {
       throw to_error(env, error);
     }
   }
+
+  void forget(const Napi::CallbackInfo& info) { opened(info).forget(); }
 
   void close(const Napi::CallbackInfo&) { source_.reset(); }
 
@@ -663,6 +667,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
               }, "openSessions"));
   exports.Set("readPcapRun", Napi::Function::New<read_pcap_run>(env, "readPcapRun"));
   exports.Set("readPcapngRun", Napi::Function::New<read_pcapng_run>(env, "readPcapngRun"));
+  exports.Set("releaseStartupMemory", Napi::Function::New(env, [](const Napi::CallbackInfo&) {
+                proclabel::release_startup_memory();
+              }, "releaseStartupMemory"));
   return exports;
 }
 

@@ -49,6 +49,9 @@ class EventSource {
 
   /** Valid until the next call. Throws SourceError. */
   virtual const EventBatch& read() = 0;
+
+  /** Gives memory back: of sockets and processes of before, less is known from now on. */
+  virtual void forget() {}
 };
 
 /**

@@ -4,6 +4,7 @@ import type { Topic, TopicRecord } from '#schemas'
 import { EventMessages } from './event-messages.ts'
 import type { EventSource } from './event-source.ts'
 import { HostRecorder, readAddresses } from './host-record.ts'
+import { MemoryLimit } from './memory-limit.ts'
 import { PollPace } from './poll-pace.ts'
 import type { Privacy } from './privacy.ts'
 import { SnapshotBuilder } from './snapshots.ts'
@@ -35,6 +36,8 @@ export interface AgentOptions {
   calmPollPeriodMs?: number | undefined
   /** Most of one processor's time that polls may take, 0 to 1: a large table is polled more seldom. */
   maxCpuShare?: number | undefined
+  /** Most memory the process may take; above it the agent forgets what it can, and ends where that is not enough. */
+  maxMemoryBytes?: number | undefined
   /** What is left out of all records; nothing when not given. */
   privacy?: Privacy | undefined
   /** A multiple of the second that a message covers. */
@@ -72,7 +75,7 @@ const MAX_WAITING_RECORDS = 64
 
 /**
  * Polls the source, and reads the events, until `signal` aborts; publishes hosts, socket-snapshots and socket-events. Rejects
- * when a poll or a publish fails. Closes the sources in any case.
+ * when a poll or a publish fails, or it takes too much memory. Closes the sources in any case.
  */
 export async function runAgent(options: AgentOptions): Promise<AgentStatistics> {
   const { source, events = null, signal } = options
@@ -86,6 +89,7 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
   const host = new HostRecorder(hostId, source.os, () => readAddresses(source.addresses?.()))
   const { calmPollPeriodMs, maxCpuShare } = options
   const pace = new PollPace({ periodMs: pollPeriodMs, calmPeriodMs: calmPollPeriodMs, maxCpuShare })
+  const memory = new MemoryLimit(options.maxMemoryBytes ?? Number.POSITIVE_INFINITY)
   const eventMessages = events && new EventMessages(hostId, randomUUID(), events)
   const statistics: AgentStatistics = {
     polls: 0,
@@ -143,6 +147,10 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
     outgoing.send('socket-snapshots', message)
     for (const record of told) outgoing.send('socket-events', record)
     options.onProgress?.(statistics)
+    if (memory.mustGiveBack(process.memoryUsage.rss(), performance.now())) {
+      events?.forget?.()
+      eventMessages?.restart()
+    }
   }
 
   const sleep = createSleep(signal)

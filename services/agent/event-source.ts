@@ -20,6 +20,8 @@ export interface EventSource {
   readonly complete: boolean
   /** What happened since the last call. Throws ProclabelError. */
   read: () => EventReading
+  /** Gives memory back: of sockets and processes of before, less is known from then on. */
+  forget?: () => void
   /** Gives back what the system holds for it. Not to be read after. */
   close: () => void
 }

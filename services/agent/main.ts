@@ -1,3 +1,4 @@
+import { loadNative } from '#native'
 import { codecs as checkedInCodecs, partitionKey, type TopicRecord } from '#schemas'
 import type { Bus } from '#shared/bus/bus.ts'
 import type { Health } from '#shared/health.ts'
@@ -21,6 +22,7 @@ export interface AgentServiceOptions {
   /** As of runAgent. */
   calmPollPeriodMs?: number | undefined
   maxCpuShare?: number | undefined
+  maxMemoryBytes?: number | undefined
   /** What is left out of all records; nothing when not given. */
   privacy?: Privacy | undefined
   /** Where records wait while the bus is away; the oldest are dropped when there are more bytes than that. */
@@ -34,6 +36,8 @@ export interface AgentServiceOptions {
   codecs?: Pick<typeof checkedInCodecs, AgentTopic>
 }
 
+/** When all that runs once has run. */
+const startedMs = 10_000
 /** How long the last records may take to get to the bus before they are left in the spool. */
 const graceMs = 5000
 
@@ -86,14 +90,16 @@ export async function runAgentService(
   for (const refusal of options.events?.refusals ?? []) log.warn({ refusal }, 'no kernel events this way')
   const mechanism = events?.mechanism ?? 'poll'
   log.info({ host_id: hostId, poll_period_ms: options.pollPeriodMs, mechanism }, 'polling sockets')
+  const started = setTimeout(() => loadNative().releaseStartupMemory(), startedMs)
   polling.ready()
   polling.waiting(true)
   try {
-    const { pollPeriodMs, calmPollPeriodMs, maxCpuShare, privacy } = options
-    const pace = { pollPeriodMs, calmPollPeriodMs, maxCpuShare }
-    const agent = await runAgent({ source: measured, events, publish, signal, hostId, ...pace, privacy, onProgress })
+    const { pollPeriodMs, calmPollPeriodMs, maxCpuShare, maxMemoryBytes, privacy } = options
+    const limits = { pollPeriodMs, calmPollPeriodMs, maxCpuShare, maxMemoryBytes }
+    const agent = await runAgent({ source: measured, events, publish, signal, hostId, ...limits, privacy, onProgress })
     return { agent, outgoing: outgoing.statistics }
   } finally {
+    clearTimeout(started)
     polling.waiting(false)
     await outgoing.close(graceMs)
   }

@@ -53,6 +53,7 @@ function openMechanism(
       const { untilUs, lost, events } = guard(native.read.bind(native))
       return { untilUs, lost, ...(events === null ? { events: [], processes: [] } : toEvents(events)) }
     },
+    forget: () => native.forget(),
     close: () => native.close(),
   }
 }

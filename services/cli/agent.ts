@@ -12,6 +12,7 @@ interface AgentFlags extends ProducerFlags, SourceFlags, PrivacyFlags {
   period: number
   calmPeriod: number
   maxCpu: number
+  maxMemory: number
   hostKeyFile?: string
 }
 
@@ -30,6 +31,12 @@ export const agentCommand = (): Command =>
         )
         .option('--max-cpu <percent>', 'of one processor for polls: large tables less often', wholeNumber(1, 100), 10)
         .option(
+          '--max-memory <MiB>',
+          'of memory; above it the agent forgets what it can, then ends with exit status 5, to be started again',
+          wholeNumber(1, 1_048_576),
+          300,
+        )
+        .option(
           '--host-key-file <file>',
           "private key, PEM, that signs what this host tells; the Kafka client's may do",
         ),
@@ -47,6 +54,7 @@ export const agentCommand = (): Command =>
         pollPeriodMs: flags.period,
         calmPollPeriodMs: Math.max(flags.calmPeriod, flags.period),
         maxCpuShare: flags.maxCpu / 100,
+        maxMemoryBytes: flags.maxMemory * mebibyte,
         privacy: privacyOf(flags),
         spool: { folder: flags.spool, maxBytes: flags.spoolSize * mebibyte },
       })

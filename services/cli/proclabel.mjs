@@ -2,8 +2,8 @@
 /** The `proclabel` command: finds Node 24, then runs main.ts with it. Exit status 69 when the set-up is missing. */
 import module from 'node:module'
 import process from 'node:process'
-import { matcherFlags } from './matcher-flags.mjs'
 import { becomeNode, node24Package, nodeMajor, root } from './node24.mjs'
+import { flagsOf } from './service-flags.mjs'
 
 const NOT_SET_UP = 69 // EX_UNAVAILABLE of sysexits.h
 
@@ -18,9 +18,9 @@ if (nodeMajor < 24) {
   // Node 22.18 strips types too, and the Windows agent runs on it.
   if (process.features.typescript !== 'strip') stop(`needs Node 24, found ${process.version} alone`)
 }
-if (['matcher', 'export'].includes(process.argv[2]) && process.execve && !process.execArgv.includes(matcherFlags[0])) {
-  await becomeNode(process.execPath, matcherFlags)
-}
+const flags = flagsOf(process.argv[2])
+if (flags.length > 0 && process.execve && !process.execArgv.includes(flags[0]))
+  await becomeNode(process.execPath, flags)
 module.enableCompileCache(`${root}node_modules/.cache/compile`)
 try {
   await import('./main.ts')

@@ -97,10 +97,8 @@ for (const mechanism of linuxMechanisms) {
         }
         const many = await connectFromChild(port, 500)
         look([many])
-        // How many were lost is told with the next that fits.
-        look([many, await connectFromChild(port, 1)])
         assert.ok(told < 500)
-        assert.ok(lost > 0, 'the events of 500 connections fit into one page')
+        assert.ok(lost > 0, 'told at once, not with the next event')
       } finally {
         source!.close()
         server.close()
@@ -178,6 +176,16 @@ test('a disk that cannot be written ends it at once, with a sentence that names 
   const whole = run(place)
   assert.equal(whole.status, 5, whole.stderr)
   assert.match(whole.stderr, /^proclabel: cannot write .*read-only\/desk-.*: EROFS: read-only file system/m)
+})
+
+test('an agent that takes more memory than it may forgets what it can, then ends to be started again', { skip }, () => {
+  const args = ['agent', '--brokers', '127.0.0.1:9', '--spool', path.join(folder, 'spool'), '--max-memory', '20']
+  const { status, stderr } = spawnSync(process.execPath, [proclabel, ...args], { encoding: 'utf8', timeout: 60_000 })
+  assert.equal(status, 5, stderr)
+  assert.match(
+    stderr,
+    /the agent takes \d+ MiB, more than --max-memory 20, also after it forgot what it could: it ends/,
+  )
 })
 
 test('addresses that come and go while it runs are told, with their times', { skip }, async () => {

@@ -32,6 +32,8 @@ class LinuxEvents : public EventSource {
     return batch_;
   }
 
+  void forget() override { tracker_.forget(); }
+
  private:
   std::unique_ptr<EventTap> tap_;
   SocketTracker tracker_;

@@ -26,7 +26,7 @@ PerfRing::~PerfRing() {
 PerfRing::PerfRing(PerfRing&& other) noexcept
     : memory_(std::exchange(other.memory_, nullptr)), page_(other.page_), size_(other.size_) {}
 
-void PerfRing::take(std::vector<uint8_t>& bytes) {
+bool PerfRing::take(std::vector<uint8_t>& bytes) {
   auto* account = static_cast<perf_event_mmap_page*>(memory_);
   const uint8_t* data = static_cast<const uint8_t*>(memory_) + page_;
   const uint64_t head = std::atomic_ref(account->data_head).load(std::memory_order_acquire);
@@ -37,6 +37,9 @@ void PerfRing::take(std::vector<uint8_t>& bytes) {
   bytes.assign(data + begin, data + begin + until_wrap);
   bytes.insert(bytes.end(), data, data + (count - until_wrap));
   std::atomic_ref(account->data_tail).store(head, std::memory_order_release);
+  // More than any event of ours takes, the path of a program being the longest.
+  constexpr size_t longest_event = 8192;
+  return size_ - count < longest_event;
 }
 
 }  // namespace proclabel

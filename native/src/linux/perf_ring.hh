@@ -53,8 +53,8 @@ class PerfRing {
   PerfRing(const PerfRing&) = delete;
   PerfRing& operator=(const PerfRing&) = delete;
 
-  /** Moves what is in it to `bytes`. */
-  void take(std::vector<uint8_t>& bytes);
+  /** Moves what is in it to `bytes`; true where there was so little room left that events may have been lost. */
+  bool take(std::vector<uint8_t>& bytes);
 
  private:
   void* memory_;

@@ -4,6 +4,7 @@
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -73,9 +74,18 @@ std::vector<int> parse_cpus(const std::string& list) {
   return cpus;
 }
 
+/** In another pid namespace the kernel gives this process other numbers than those that the tracepoints tell. */
+void require_numbers_of_host() {
+  constexpr ino_t first_pid_namespace = 0xEFFFFFFC;  // PROC_PID_INIT_INO
+  struct stat status;
+  if (stat("/proc/self/ns/pid", &status) == 0 && status.st_ino == first_pid_namespace) return;
+  throw SourceError("tracepoints tell process ids of the host: run in its pid namespace (hostPID, --pid host)", "EPERM");
+}
+
 class PerfTap : public EventTap {
  public:
   explicit PerfTap(size_t buffer_bytes) {
+    require_numbers_of_host();
     const std::string folder = find_tracefs();
     for (const Tracepoint& tracepoint : tracepoints) {
       const std::string format = read_file(folder + tracepoint.name + "/format");
@@ -98,16 +108,16 @@ class PerfTap : public EventTap {
   bool complete() const override { return complete_; }
 
   uint64_t read(std::vector<KernelEvent>& events) override {
-    uint64_t lost = 0;
     const size_t first = events.size();
+    bool was_full = false;
     for (PerfRing& ring : rings_) {
-      ring.take(bytes_);
-      lost += read_perf_records(Slice(bytes_.data(), bytes_.size()),
+      was_full |= ring.take(bytes_);
+      told_lost_ += read_perf_records(Slice(bytes_.data(), bytes_.size()),
                                 [&](const PerfSample& sample) { decode(sample, events); });
     }
     std::stable_sort(events.begin() + static_cast<ptrdiff_t>(first), events.end(),
                      [](const KernelEvent& a, const KernelEvent& b) { return a.time_ns < b.time_ns; });
-    return lost;
+    return new_lost(was_full);
   }
 
  private:
@@ -116,6 +126,38 @@ class PerfTap : public EventTap {
     const Tracepoint* tracepoint;
     std::unique_ptr<TraceDecoder> decoder;
   };
+
+  /** How many were lost since the last call. The rings tell it only with the next event that fits, the counters at once. */
+  uint64_t new_lost(bool was_full) {
+    uint64_t lost = told_lost_;
+    if (was_full && counts_lost_) lost = std::max(lost, count_lost());
+    const uint64_t before = std::exchange(lost_, std::max(lost_, lost));
+    return lost_ - before;
+  }
+
+  /** Of all events since the start; asks each CPU for its count. */
+  uint64_t count_lost() const {
+    struct {
+      uint64_t value, lost;
+    } counts;
+    uint64_t lost = 0;
+    for (const Descriptor& event : events_)
+      if (::read(event.get(), &counts, sizeof counts) == sizeof counts) lost += counts.lost;
+    return lost;
+  }
+
+  /** -1 with `errno`. */
+  int open_event(perf_event_attr& attributes, int cpu) {
+    // PERF_FORMAT_LOST, since Linux 6.0.
+    constexpr uint64_t format_lost = 1 << 4;
+    const auto open = [&] { return static_cast<int>(syscall(SYS_perf_event_open, &attributes, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC)); };
+    attributes.read_format = counts_lost_ ? format_lost : 0;
+    const int fd = open();
+    if (fd >= 0 || errno != EINVAL || !counts_lost_) return fd;
+    counts_lost_ = false;
+    attributes.read_format = 0;
+    return open();
+  }
 
   void open_cpu(int cpu, size_t pages) {
     int leader = -1;
@@ -131,7 +173,7 @@ class PerfTap : public EventTap {
       attributes.clockid = CLOCK_MONOTONIC;
       attributes.watermark = 1;
       attributes.wakeup_watermark = UINT32_MAX;  // Nobody sleeps until there is something: the rings are looked at.
-      Descriptor event(static_cast<int>(syscall(SYS_perf_event_open, &attributes, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC)));
+      Descriptor event(open_event(attributes, cpu));
       if (event.get() < 0) throw system_error(std::string("cannot follow the tracepoint ") + kind.tracepoint->name, errno);
       const char* filter = kind.tracepoint->filter;
       if (filter != nullptr && ioctl(event.get(), PERF_EVENT_IOC_SET_FILTER, filter) < 0)
@@ -161,6 +203,9 @@ class PerfTap : public EventTap {
   }
 
   bool complete_ = true;
+  bool counts_lost_ = true;
+  /** As the rings told it, and as it was handed on: since the start. */
+  uint64_t told_lost_ = 0, lost_ = 0;
   std::vector<Kind> kinds_;
   /** Outlived by the rings, which the kernel keeps for as long as they are mapped. */
   std::vector<Descriptor> events_;

@@ -78,6 +78,12 @@ void ProcessBook::exit(int32_t pid) {
   }
 }
 
+void ProcessBook::forget_ended() {
+  std::erase_if(entries_, [](const auto& item) { return item.second.has_ended; });
+  ended_ = {};
+  programs_ = {};
+}
+
 std::shared_ptr<const Process> ProcessBook::find(int32_t pid, int64_t start_us, const std::string& name) {
   Entry* entry = look_up(pid, start_us, name);
   if (entry == nullptr) return nullptr;

@@ -27,6 +27,9 @@ class ProcessBook {
   /** It ended; its sockets are closed after that, so it can still be asked for. */
   void exit(int32_t pid);
 
+  /** Forgets those that ended. */
+  void forget_ended();
+
   /** It may be in another network namespace from now on: which one is known only while it can be read. */
   void move(int32_t pid);
 

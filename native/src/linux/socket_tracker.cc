@@ -48,6 +48,12 @@ void SocketTracker::apply(const std::vector<KernelEvent>& told, bool lossy, int6
   if (sightings_.size() > max_sightings) sightings_.clear();
 }
 
+void SocketTracker::forget() {
+  tracked_ = {};
+  sightings_ = {};
+  processes_.forget_ended();
+}
+
 void SocketTracker::apply_state(const KernelEvent& told) {
   if (others_ == nullptr && told.namespace_inode != 0 && namespace_inode_ != 0 && told.namespace_inode != namespace_inode_) return;
   if (told.from == TcpState::close && told.to == TcpState::syn_sent) {

@@ -31,6 +31,9 @@ class SocketTracker {
 
   ProcessBook& processes() { return processes_; }
 
+  /** Gives back the memory of what is past: what goes on is told by polls. */
+  void forget();
+
   /**
    * Appends to `events` what `told` means; `wall_offset_ns` is wall clock minus monotonic clock. `lossy`: some were lost among
    * them: what is joined over the hole has no owner rather than a wrong one.

@@ -1,6 +1,6 @@
 /**
  * CPU of a poll, with the JavaScript that makes records of it, beside `ss -tunap` and a reading of /proc; and of a whole agent,
- * by polls alone and with kernel events, at rest and under 2,000 connections a second, with its memory. On this machine's TCP
+ * by polls alone and with kernel events, at rest, with a little traffic and under 2,000 connections a second, with its memory. On this machine's TCP
  * hash, and in a fresh network namespace with an ordinary one (`net.ipv4.tcp_child_ehash_entries=4096`). Needs root.
  *
  * `node services/e2e/bench/poll.ts [--sockets 50,500,5000] [--runs 5]`
@@ -148,7 +148,7 @@ function measureProc(): number[] {
   })
 }
 
-/** Connects 2,000 times a second to itself; says how often it did, once its input ends. */
+/** Connects so many times a second to itself; says how often it did, once its input ends. */
 const load = `
 import socket, sys, threading, time
 server = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -163,13 +163,22 @@ count = 0
 while not done:
     socket.create_connection(server.getsockname()).close()
     count += 1
-    time.sleep(max(0, begun + count / 2000 - time.monotonic()))
+    time.sleep(max(0, begun + count / float(sys.argv[1]) - time.monotonic()))
 print(round(count / (time.monotonic() - begun)), flush=True)
 `
 
+/** Polls alone, with a connection in every period: then each of them reads the table. */
+async function measureWithTraffic(): Promise<number[]> {
+  const child = spawn('python3', ['-c', load, '20'], { stdio: ['pipe', 'pipe', 'inherit'] })
+  await once(child.stdout, 'data')
+  const figures = await measureAgent(null)
+  child.kill()
+  return figures
+}
+
 /** The agent under load: connections a second, and what a second of it costs. */
 async function measureUnderLoad(): Promise<{ rate: number; figures: number[]; events: number; lost: number }> {
-  const child = spawn('python3', ['-c', load], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn('python3', ['-c', load, '2000'], { stdio: ['pipe', 'pipe', 'inherit'] })
   await once(child.stdout, 'data')
   const { source } = openLinuxEvents()
   let events = 0
@@ -195,7 +204,7 @@ async function measureUnderLoad(): Promise<{ rate: number; figures: number[]; ev
 const residentMiB = (pid: number): number =>
   Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024)
 
-/** Of a command that runs for eight seconds, the second time: then its code comes from the compile cache. */
+/** Of a command that runs for 15 seconds, the second time: then its code comes from the compile cache. */
 async function measureMemory(...args: string[]): Promise<number> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'proclabel-bench-'))
   let memory = 0
@@ -205,7 +214,7 @@ async function measureMemory(...args: string[]): Promise<number> {
       args.map(arg => arg.replace('FOLDER', folder)),
       { stdio: 'ignore' },
     )
-    await new Promise(resolve => setTimeout(resolve, 8_000))
+    await new Promise(resolve => setTimeout(resolve, 15_000))
     memory = residentMiB(child.pid!)
     child.kill()
     await once(child, 'exit')
@@ -230,6 +239,7 @@ async function measureHere(): Promise<void> {
     console.log(`  ss -tunap:              ${describe(measureSs())}`)
     console.log(`  /proc in JavaScript:    ${describe(measureProc())}`)
     console.log(`  a second of the agent:  ${describe(await measureAgent(null))}`)
+    console.log(`  with 20 connections/s:  ${describe(await measureWithTraffic())}`)
     console.log(`  with kernel events:     ${describe(await measureAgent(openLinuxEvents().source))}`)
     close()
   }

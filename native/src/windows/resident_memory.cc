@@ -1,0 +1,7 @@
+#include "resident_memory.hh"
+
+namespace proclabel {
+
+void release_startup_memory() {}
+
+}  // namespace proclabel

@@ -1,0 +1,2 @@
+export const matcherFlags: readonly string[]
+export function flagsOf(command: string | undefined): readonly string[]
