@@ -34,7 +34,7 @@ export const agentCommand = (): Command =>
           '--max-memory <MiB>',
           'of memory; above it the agent forgets what it can, then ends with exit status 5, to be started again',
           wholeNumber(1, 1_048_576),
-          300,
+          256,
         )
         .option(
           '--host-key-file <file>',
