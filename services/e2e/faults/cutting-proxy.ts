@@ -13,6 +13,8 @@ export class CuttingProxy {
   target = 0
   /** Connections that were cut. */
   cuts = 0
+  /** When the last was, by performance.now(). */
+  lastCutMs = Number.NaN
   readonly #server = net.createServer(near => this.#relay(near))
   readonly #doomed = new WeakSet<net.Socket>()
   readonly #open = new Set<net.Socket>()
@@ -50,6 +52,7 @@ export class CuttingProxy {
       if (!isProduce || !this.#doomed.delete(near)) near.write(answer)
       else {
         this.cuts++
+        this.lastCutMs = performance.now()
         near.resetAndDestroy()
       }
     })

@@ -227,8 +227,20 @@ test('connections of capture and agent are cut as the broker acknowledges: no pa
   const beforeMs = performance.now() - wholeMs()
   for (const wanted = 6; proxy.cuts < wanted; await sleep(500)) proxy.cut()
   const [soFarMs, nowUs] = [performance.now() - beforeMs, Date.now() * 1000]
-  await capture.does('packets of after the last cut come', () => wholeMs() > soFarMs)
-  await agent.does('polls of after the last cut come', () => snapshots.at(-1)!.polls.at(-1)!.time_us > nowUs)
+  const recovered = async (does: Promise<void>, what: string) => {
+    await does
+    t.diagnostic(`${what} of after the last cut came ${Math.round(performance.now() - proxy.lastCutMs)} ms after it`)
+  }
+  await Promise.all([
+    recovered(
+      capture.does('packets of after the last cut come', () => wholeMs() > soFarMs),
+      'packets',
+    ),
+    recovered(
+      agent.does('polls of after the last cut come', () => snapshots.at(-1)!.polls.at(-1)!.time_us > nowUs),
+      'polls',
+    ),
+  ])
   await Promise.all([capture.end('SIGTERM'), agent.end('SIGTERM')])
   await sleep(1000)
   const packets = counted(batches)
