@@ -8,12 +8,12 @@ export interface Beside {
   payload: Uint8Array | null
 }
 
-type Value = string | number | bigint | boolean | null | Uint8Array | number[]
+export type Value = string | number | boolean | null | Uint8Array | number[]
 
 /** One column of a flat table; an array is one value of a `list` column. */
 export interface Column {
   name: string
-  /** TIMESTAMP is microseconds since the epoch, UTC. INT64 and TIMESTAMP are given as bigint. */
+  /** TIMESTAMP is microseconds since the epoch, UTC. */
   type: 'STRING' | 'INT32' | 'INT64' | 'DOUBLE' | 'BOOLEAN' | 'TIMESTAMP' | 'BYTES'
   nullable: boolean
   list: boolean
@@ -31,7 +31,6 @@ const column = (name: string, type: Column['type'], of: Of): Column => ({
 const optional = (name: string, type: Column['type'], of: Of): Column => ({ ...column(name, type, of), nullable: true })
 const list = (name: string, type: Column['type'], of: Of): Column => ({ ...column(name, type, of), list: true })
 
-const time = (us: number | null | undefined): bigint | null => (us == null ? null : BigInt(us))
 /** Gaps fit 32 bits but for those beyond 35 minutes, which are given as the largest that do. */
 const mostGapUs = 0x7fff_ffff
 
@@ -51,12 +50,12 @@ export const sessionColumns: readonly Column[] = [
   column('remote_port', 'INT32', s => s.remote_port),
   column('direction', 'STRING', s => s.direction),
   column('direction_by', 'STRING', s => s.direction_by),
-  column('first_us', 'TIMESTAMP', s => time(s.first_us)),
-  column('last_us', 'TIMESTAMP', s => time(s.last_us)),
-  column('packets_out', 'INT64', s => BigInt(s.packets_out)),
-  column('packets_in', 'INT64', s => BigInt(s.packets_in)),
-  column('bytes_out', 'INT64', s => BigInt(s.bytes_out)),
-  column('bytes_in', 'INT64', s => BigInt(s.bytes_in)),
+  column('first_us', 'TIMESTAMP', s => s.first_us),
+  column('last_us', 'TIMESTAMP', s => s.last_us),
+  column('packets_out', 'INT64', s => s.packets_out),
+  column('packets_in', 'INT64', s => s.packets_in),
+  column('bytes_out', 'INT64', s => s.bytes_out),
+  column('bytes_in', 'INT64', s => s.bytes_in),
   column('tcp_flags', 'INT32', s => s.tcp_flags),
   optional('end_reason', 'STRING', s => s.end_reason),
   optional('community_id', 'STRING', s => s.community_id),
@@ -64,10 +63,10 @@ export const sessionColumns: readonly Column[] = [
   optional('tunnel_kind', 'STRING', s => s.tunnel?.kind ?? null),
   optional('tunnel_source', 'STRING', s => s.tunnel?.source ?? null),
   optional('tunnel_destination', 'STRING', s => s.tunnel?.destination ?? null),
-  optional('tunnel_id', 'INT64', s => (s.tunnel?.id == null ? null : BigInt(s.tunnel.id))),
+  optional('tunnel_id', 'INT64', s => s.tunnel?.id ?? null),
   optional('process', 'STRING', s => s.label?.process ?? null),
   optional('pid', 'INT32', s => s.label?.pid ?? null),
-  optional('process_start_us', 'TIMESTAMP', s => time(s.label?.process_start_us)),
+  optional('process_start_us', 'TIMESTAMP', s => s.label?.process_start_us ?? null),
   optional('path', 'STRING', s => s.label?.path ?? null),
   optional('service', 'STRING', s => s.label?.service ?? null),
   optional('container_id', 'STRING', s => s.label?.container_id ?? null),
@@ -79,8 +78,8 @@ export const sessionColumns: readonly Column[] = [
   column('evidence_reason', 'STRING', s => s.evidence.reason),
   optional('evidence_source', 'STRING', s => s.evidence.source),
   optional('evidence_quality', 'STRING', s => s.evidence.quality),
-  optional('evidence_owned_from_us', 'TIMESTAMP', s => time(s.evidence.owned_from_us)),
-  optional('evidence_owned_until_us', 'TIMESTAMP', s => time(s.evidence.owned_until_us)),
+  optional('evidence_owned_from_us', 'TIMESTAMP', s => s.evidence.owned_from_us),
+  optional('evidence_owned_until_us', 'TIMESTAMP', s => s.evidence.owned_until_us),
   optional('evidence_clock_offset_us', 'DOUBLE', s => s.evidence.clock_offset_us),
   optional('evidence_support', 'INT32', s => s.evidence.support),
   optional('evidence_share', 'DOUBLE', s => s.evidence.share),

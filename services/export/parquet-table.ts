@@ -1,14 +1,21 @@
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, type SchemaElement } from 'hyparquet'
+import { zstdDecompressSync } from 'node:zlib'
+import {
+  asyncBufferFromFile,
+  type ColumnMetaData,
+  parquetMetadataAsync,
+  parquetReadObjects,
+  type SchemaElement,
+} from 'hyparquet'
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer'
-import { type Column, payloadColumn, sessionColumns } from './columns.ts'
+import { type Column, payloadColumn, sessionColumns, type Value } from './columns.ts'
 import { FileSink } from './file-sink.ts'
+import { ParquetColumn } from './parquet-column.ts'
 import type { RowFacts, TableFormat, TableWriter } from './table-file.ts'
 
 /** Rows of a row group; what is held in memory of a file. */
 const rowGroupRows = 20_000
 
-/** Parquet (parquet.apache.org/docs/file-format), Snappy; columns as in columns.ts, `payload` only where it is asked for. */
+/** Parquet (parquet.apache.org/docs/file-format), Zstandard; columns as in columns.ts, `payload` only where it is asked for. */
 export function parquetTable(withPayload: boolean): TableFormat {
   const columns = withPayload ? [...sessionColumns, payloadColumn] : sessionColumns
   const schema = schemaOf(columns)
@@ -23,32 +30,26 @@ export function parquetTable(withPayload: boolean): TableFormat {
 class ParquetTableWriter implements TableWriter {
   readonly #sink: FileSink
   readonly #columns: readonly Column[]
-  readonly #bytes = new ByteWriter(1 << 20)
+  readonly #bytes = new ByteWriter(1 << 16)
   readonly #writer: ParquetWriter
-  #data: unknown[][] = []
+  #data: ParquetColumn[]
   #rows = 0
 
   constructor(sink: FileSink, columns: readonly Column[], schema: SchemaElement[]) {
     this.#sink = sink
     this.#columns = columns
-    this.#writer = new ParquetWriter({
-      writer: this.#bytes,
-      schema,
-      codec: 'ZSTD',
-      compressors,
-      createdBy: 'proclabel',
-    })
-    this.#data = columns.map(() => [])
+    this.#writer = new ParquetWriter({ writer: this.#bytes, schema, createdBy: 'proclabel' })
+    this.#data = columns.map(emptyColumn)
   }
 
   add: TableWriter['add'] = (session, beside) => {
-    for (let i = 0; i < this.#columns.length; i++) this.#data[i]!.push(this.#columns[i]!.of(session, beside))
+    for (let i = 0; i < this.#columns.length; i++) this.#data[i]!.add(this.#columns[i]!.of(session, beside))
     this.#added()
   }
 
   keep: TableWriter['keep'] = raw => {
-    const row = raw as Record<string, unknown>
-    for (let i = 0; i < this.#columns.length; i++) this.#data[i]!.push(row[this.#columns[i]!.name])
+    const row = raw as Record<string, Value>
+    for (let i = 0; i < this.#columns.length; i++) this.#data[i]!.add(row[this.#columns[i]!.name])
     this.#added()
   }
 
@@ -66,16 +67,17 @@ class ParquetTableWriter implements TableWriter {
   }
 
   #writeGroup(): void {
-    const columnData = this.#columns.map((column, i) => ({
-      name: column.name,
-      data: this.#data[i]!,
-      statistics: column.type === 'TIMESTAMP',
-      // Values that are nearly all different: a dictionary is of no use. Of the others it leaves little to compress.
-      ...(isVaried(column) ? { encoding: 'PLAIN' as const } : { codec: 'UNCOMPRESSED' as const }),
-    }))
-    // Done when it returns: the bytes stay in memory.
-    void this.#writer.write({ columnData, rowGroupSize: rowGroupRows })
-    this.#data = this.#columns.map(() => [])
+    const columns = this.#data.map(column => column.write(this.#bytes))
+    const sum = (of: (chunk: ColumnMetaData) => bigint) =>
+      columns.reduce((bytes, { meta_data }) => bytes + of(meta_data!), 0n)
+    this.#writer.row_groups.push({
+      columns,
+      num_rows: BigInt(this.#rows),
+      total_byte_size: sum(chunk => chunk.total_uncompressed_size),
+      total_compressed_size: sum(chunk => chunk.total_compressed_size),
+    })
+    this.#writer.num_rows += BigInt(this.#rows)
+    this.#data = this.#columns.map(emptyColumn)
     this.#rows = 0
     this.#drain()
   }
@@ -85,6 +87,11 @@ class ParquetTableWriter implements TableWriter {
     this.#sink.write(this.#bytes.getBytes())
     this.#bytes.index = 0
   }
+}
+
+function emptyColumn(column: Column): ParquetColumn {
+  const path = column.list ? [column.name, 'list', 'element'] : [column.name]
+  return new ParquetColumn(column, physical[column.type], path, isVaried(column))
 }
 
 async function* readParquet(path: string) {
@@ -99,23 +106,16 @@ async function* readParquet(path: string) {
   }
 }
 
-const isVaried = ({ name, type, list }: Column): boolean =>
-  list ||
-  type === 'TIMESTAMP' ||
-  type === 'INT64' ||
-  type === 'BYTES' ||
-  /^(session_id|community_id|evidence_clock.*)$/.test(name)
+/** Texts that are nearly all different: a dictionary is of no use. */
+const isVaried = ({ name }: Column): boolean => name === 'session_id' || name === 'community_id'
 
 /** Times stay the microseconds that they are. */
 const micros = (us: bigint): bigint => us
 const parsers = { timestampFromMicroseconds: micros } as never
 
-const compressors = {
-  ZSTD: (bytes: Uint8Array) => zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: 1 } }),
-}
 const decompressors = { ZSTD: (bytes: Uint8Array) => zstdDecompressSync(bytes) }
 
-const physical: Record<Column['type'], Partial<SchemaElement>> = {
+const physical: Record<Column['type'], Omit<SchemaElement, 'name'>> = {
   STRING: { type: 'BYTE_ARRAY', converted_type: 'UTF8', logical_type: { type: 'STRING' } },
   INT32: { type: 'INT32' },
   INT64: { type: 'INT64' },
