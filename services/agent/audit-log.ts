@@ -3,7 +3,8 @@ import ipaddr from 'ipaddr.js'
 import type { Host, Process, SocketEvent } from '#schemas'
 import { EventMessages } from './event-messages.ts'
 import { splitLines } from './lines.ts'
-import { MAX_LINE_BYTES, type Place, type Skip, type SocketLogRecord } from './socket-log.ts'
+import { MAX_LINE_BYTES } from './open-log.ts'
+import type { Place, Skip, SocketLogRecord } from './socket-log.ts'
 
 /**
  * Logs of auditd, raw or enriched, as `/var/log/audit/audit.log` holds them and `ausearch --raw` and `ausearch` print them. An

@@ -22,8 +22,9 @@ import { InputError } from '#shared/errors.ts'
 import type { AgentTopic } from './agent.ts'
 import { openLinuxSource } from './linux.ts'
 import { host, NOON_US, socket } from './log-fixture.ts'
+import { MAX_LINE_BYTES } from './open-log.ts'
 import { record, SocketLogWriter } from './record.ts'
-import { detectLog, MAX_LINE_BYTES, readSocketLog, type SocketLogRecord } from './socket-log.ts'
+import { detectLog, readSocketLog, type SocketLogRecord } from './socket-log.ts'
 
 const folder = mkdtempSync(path.join(tmpdir(), 'proclabel-log-'))
 after(() => rmSync(folder, { recursive: true }))

@@ -1,8 +1,6 @@
-import { createReadStream } from 'node:fs'
-import { open, readdir, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import path from 'node:path'
-import { createGunzip } from 'node:zlib'
 import { codecs, type Host, type Poll, type SocketEvent, type TopicRecord } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import type { AgentTopic } from './agent.ts'
@@ -11,6 +9,7 @@ import { AGENT_TOPICS, AVRO_MAGIC, readAvroLog } from './avro-log.ts'
 import { ByteReader } from './byte-reader.ts'
 import { EVTX_MAGIC } from './evtx.ts'
 import { type Line, splitLines } from './lines.ts'
+import { MAX_LINE_BYTES, openLog } from './open-log.ts'
 import { isSsLog, readSsLog } from './ss-log.ts'
 
 /**
@@ -55,9 +54,6 @@ export interface SocketLogCounts {
 export interface SocketLog extends AsyncIterable<SocketLogRecord> {
   readonly counts: SocketLogCounts
 }
-
-/** Longest line that is read, bytes: the keyframe of more than 50,000 sockets. */
-export const MAX_LINE_BYTES = 32 * 1024 * 1024
 
 const DETECTION_BYTES = 64 * 1024
 const LOG_NAME = /\.(jsonl|avro|evtx|log)(\.\d+)?(\.gz)?$/
@@ -191,24 +187,6 @@ export async function detectLog(file: string): Promise<LogKind> {
 }
 
 const startsWith = (bytes: Buffer, magic: Buffer): boolean => bytes.subarray(0, magic.length).equals(magic)
-
-/** The file's bytes, gunzipped when they begin as gzip does, whatever the file's name. */
-export async function openLog(file: string): Promise<AsyncIterable<Buffer>> {
-  const handle = await open(file)
-  try {
-    const magic = Buffer.alloc(2)
-    await handle.read(magic, 0, 2, 0)
-    if (magic.readUInt16BE() !== 0x1f8b) return handle.createReadStream({ start: 0 })
-  } catch (error) {
-    await handle.close()
-    throw error
-  }
-  await handle.close()
-  const gunzip = createGunzip()
-  return createReadStream(file)
-    .on('error', error => gunzip.destroy(error))
-    .pipe(gunzip)
-}
 
 /** What a reader passed over, and why. */
 export type Skip = { reason: SkipReason; detail: string }

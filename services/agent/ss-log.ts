@@ -2,7 +2,8 @@ import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import type { Host, HostAddress, Poll, Process, Socket, SocketState } from '#schemas'
 import { splitLines } from './lines.ts'
-import { MAX_LINE_BYTES, type Place, type Skip, type SocketLogRecord } from './socket-log.ts'
+import { MAX_LINE_BYTES } from './open-log.ts'
+import type { Place, Skip, SocketLogRecord } from './socket-log.ts'
 
 /**
  * Logs of `ss -tunap`, each dump with its time in a line before it:

@@ -6,15 +6,11 @@ import type { LabeledSession } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import { exitCodes } from '#shared/exit-codes.ts'
 import packageJson from '../../package.json' with { type: 'json' }
-import { captureFiles, mergeCaptures } from '../capture/files/merge-captures.ts'
-import { PacketLabels } from '../embedded/packet-labels.ts'
-import { collectPayloads } from '../embedded/payloads.ts'
 import { Dataset, type DatasetOptions } from '../export/dataset.ts'
 import { disguiseWith, privacyText } from '../export/disguise.ts'
 import { type Division, divide } from '../export/divide.ts'
 import { type FormatName, formatNames } from '../export/format-names.ts'
 import { tableOf } from '../export/formats.ts'
-import { runExportService } from '../export/main.ts'
 import { selects } from '../export/selection.ts'
 import { compileDataset, type DatasetFlags, datasetOptions, selectionText } from './dataset-options.ts'
 import { readSessions } from './read-json-lines.ts'
@@ -62,6 +58,7 @@ export const exportCommand = (): Command =>
         return exportFiles(files, { ...dataset, payloadOf }, disguise, division)
       }
       return runService('export', needsBrokers(flags), async parts => {
+        const { runExportService } = await import('../export/main.ts')
         const { exportGroup: group, partitions, every } = flags
         const rest = { dataset, disguise, everyMs: every * 1000, group, partitions }
         parts.log.info(await runExportService({ ...parts, ...rest }), 'summary')
@@ -77,6 +74,9 @@ async function payloadsOf(
   if (payload === undefined && captures.length === 0) return null
   if (payload === undefined || captures.length === 0 || format === 'csv')
     throw new InputError('PROCLABEL_CONFIG', '--payload and --captures go together, with Parquet or JSON lines')
+  const { captureFiles, mergeCaptures } = await import('../capture/files/merge-captures.ts')
+  const { PacketLabels } = await import('../embedded/packet-labels.ts')
+  const { collectPayloads } = await import('../embedded/payloads.ts')
   const labels = new PacketLabels()
   for (const file of files)
     for await (const session of readSessions(file))

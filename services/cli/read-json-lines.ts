@@ -2,7 +2,7 @@ import process from 'node:process'
 import type { LabeledSession } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import { splitLines } from '../agent/lines.ts'
-import { MAX_LINE_BYTES, openLog } from '../agent/socket-log.ts'
+import { MAX_LINE_BYTES, openLog } from '../agent/open-log.ts'
 
 /** The lines of a file, plain or gzip, or of standard input for `-`; null for one that is no JSON object. Throws InputError. */
 export async function* readJsonLines(file: string): AsyncGenerator<Record<string, unknown> | null> {

@@ -1,20 +1,14 @@
 import { join } from 'node:path'
 import process from 'node:process'
 import { type Command, Option } from 'commander'
-import { type Codecs, codecs } from '#schemas'
+import type { Codecs } from '#schemas'
 import type { Bus } from '#shared/bus/bus.ts'
-import { KafkaBus } from '#shared/bus/kafka.ts'
-import { tracedBus } from '#shared/bus/trace-context.ts'
 import { InputError } from '#shared/errors.ts'
-import { Health, serveHealth } from '#shared/health.ts'
-import { runUntilStopped } from '#shared/lifecycle.ts'
-import { createLog, kafkaLog, type Log, type LogLevel, logLevels } from '#shared/log.ts'
-import { PrometheusMetrics } from '#shared/metrics.ts'
-import { Registry } from '#shared/registry.ts'
-import { RegistryCodecs } from '#shared/registry-codecs.ts'
-import { registryMetrics } from '#shared/service-metrics.ts'
-import packageJson from '../../package.json' with { type: 'json' }
-import { type ConnectionFlags, compileConnections, connectionOptions, listenAddress } from './service-options.ts'
+import type { Health } from '#shared/health.ts'
+import { type Log, type LogLevel, logLevels } from '#shared/log.ts'
+import type { PrometheusMetrics } from '#shared/metrics.ts'
+import type { RegistryCodecs } from '#shared/registry-codecs.ts'
+import { type ConnectionFlags, connectionOptions, listenAddress } from './service-options.ts'
 import { wholeNumber } from './whole-number.ts'
 
 export interface ServiceFlags extends ConnectionFlags {
@@ -97,43 +91,6 @@ export function needsBrokers<F extends ServiceFlags>(flags: F): F {
   throw new InputError('PROCLABEL_CONFIG', 'give files, or --brokers to read from Kafka')
 }
 
-/** Runs a service over Kafka until it is told to stop; ends the process. */
-export async function runService(
-  name: string,
-  flags: ServiceFlags & Pick<ProducerFlags, 'traceOneIn'>,
-  run: (parts: ServiceParts) => Promise<void>,
-): Promise<never> {
-  const { brokers, clientId, security, registry } = compileConnections(flags)
-  const log = createLog(name, flags.logLevel)
-  return runUntilStopped(
-    async signal => {
-      const metrics = new PrometheusMetrics(name, packageJson.version)
-      const health = new Health()
-      const server = flags.metricsAddress && (await serveHealth(flags.metricsAddress, { health, metrics }))
-      if (server) log.info({ address: server.address }, 'serving metrics and health')
-      const kafka = new KafkaBus({ brokers, clientId: clientId ?? `proclabel-${name}`, security, log: kafkaLog(log) })
-      const bus = flags.traceOneIn === undefined ? kafka : tracedBus(kafka, flags.traceOneIn)
-      try {
-        const connected =
-          registry &&
-          (await RegistryCodecs.connect({
-            registry: new Registry(registry),
-            cacheFile: flags.registryCache ?? null,
-            log,
-            metrics: registryMetrics(metrics),
-            health: health.component('registry'),
-            signal,
-          }))
-        const prepare: RegistryCodecs['prepare'] = records => connected?.prepare(records)
-        await run({ bus, codecs: connected?.codecs ?? codecs, prepare, log, metrics, health, signal })
-      } catch (error) {
-        if (!signal.aborted) throw error
-        log.info({ error }, 'ended while it waited')
-      } finally {
-        await bus.close()
-        await server?.close()
-      }
-    },
-    { log },
-  )
-}
+/** Runs a service over Kafka until it is told to stop; ends the process. What that needs is loaded only then. */
+export const runService: typeof import('./service-runner.ts').runService = async (...args) =>
+  (await import('./service-runner.ts')).runService(...args)

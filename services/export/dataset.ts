@@ -24,6 +24,8 @@ export interface DatasetOptions {
   mostPending?: number
 }
 
+const hourUs = 3_600_000_000
+
 /** Sessions of one host and hour that wait for their file to be written. */
 interface Pending {
   hostId: string | null
@@ -42,6 +44,7 @@ export class Dataset {
   readonly #created: string
   readonly #files: Map<string, FileEntry>
   readonly #pending = new Map<string, Pending>()
+  #lastHour = { number: Number.NaN, text: '' }
   #count = 0
   /** Whether files or what waits for them changed since the manifest was written. */
   #changed: boolean
@@ -86,7 +89,7 @@ export class Dataset {
 
   /** Whether it is one more than before. */
   #hold(session: LabeledSession): boolean {
-    const hour = new Date(session.first_us / 1000).toISOString().slice(0, 13)
+    const hour = this.#hourOf(session.first_us)
     const { format, partOf } = this.#options
     // Hive's name for null, which Spark and DuckDB read as such.
     const host = session.host_id === null ? '__HIVE_DEFAULT_PARTITION__' : encodeURIComponent(session.host_id)
@@ -103,6 +106,14 @@ export class Dataset {
     this.#changed = true
     if (known === undefined) this.#count++
     return known === undefined
+  }
+
+  /** 2026-11-25T17, UTC; sessions of one hour mostly come together. */
+  #hourOf(firstUs: number): string {
+    const number = Math.floor(firstUs / hourUs)
+    if (number !== this.#lastHour.number)
+      this.#lastHour = { number, text: new Date(number * (hourUs / 1000)).toISOString().slice(0, 13) }
+    return this.#lastHour.text
   }
 
   async #write(file: string, { hostId, hour, sessions }: Pending): Promise<void> {

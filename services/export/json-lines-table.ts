@@ -1,4 +1,4 @@
-import { schemaOf } from '#schemas'
+import { readSchema } from '../../schemas/generate-types.ts'
 import { lineTable } from './line-table.ts'
 import type { TableFormat } from './table-file.ts'
 
@@ -7,7 +7,7 @@ export const jsonLinesTable = (withPayload: boolean): TableFormat =>
   lineTable({
     extension: 'jsonl',
     columns: [
-      ...(schemaOf('labeled-sessions') as { fields: { name: string }[] }).fields.map(({ name }) => name),
+      ...(readSchema('labeled-session') as { fields: { name: string }[] }).fields.map(({ name }) => name),
       ...['site', 'application', 'finer_label'],
       ...(withPayload ? ['payload'] : []),
     ].map(name => ({ name, type: 'JSON' })),

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Stage, schemaOf } from '#schemas'
+import type { Stage } from '#schemas'
 import { InputError } from '#shared/errors.ts'
+import { readSchema } from '../../schemas/generate-types.ts'
 import { FileSink } from './file-sink.ts'
 import type { RowFacts } from './table-file.ts'
 
@@ -142,5 +143,5 @@ export function writeManifest(folder: string, { settings, tool, created, files, 
 }
 
 const schemaHash = createHash('sha256')
-  .update(JSON.stringify(schemaOf('labeled-sessions')))
+  .update(JSON.stringify(readSchema('labeled-session')))
   .digest('hex')
