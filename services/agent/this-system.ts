@@ -2,6 +2,7 @@ import process from 'node:process'
 import type { OpenedEvents } from './event-source.ts'
 import { openLinuxSource } from './linux.ts'
 import { linuxMechanisms, openLinuxEvents } from './linux-events.ts'
+import { provenEvents } from './proven-events.ts'
 import type { SocketSource } from './socket-source.ts'
 import { openWindowsEvents, openWindowsSource, windowsMechanisms } from './windows.ts'
 
@@ -16,5 +17,9 @@ export const openSocketSource: (allNamespaces: boolean) => SocketSource = isWind
 export const eventMechanisms: readonly string[] = isWindows ? windowsMechanisms : linuxMechanisms
 
 /** Kernel events by the first of these mechanisms that the machine and the user's rights allow. */
-export const openEvents: (mechanisms: readonly string[], options: { allNamespaces: boolean }) => OpenedEvents =
-  isWindows ? openWindowsEvents : openLinuxEvents
+export const openEvents: (
+  mechanisms: readonly string[],
+  options: { allNamespaces: boolean },
+) => Promise<OpenedEvents> | OpenedEvents = isWindows
+  ? mechanisms => provenEvents(openWindowsEvents(mechanisms))
+  : openLinuxEvents

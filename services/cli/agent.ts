@@ -49,7 +49,7 @@ export const agentCommand = (): Command =>
       const { agent, outgoing } = await runAgentService({
         ...parts,
         bus: hostKey ? signedBus(parts.bus, hostKey) : parts.bus,
-        ...openSources(flags),
+        ...(await openSources(flags)),
         hostId: flags.host,
         pollPeriodMs: flags.period,
         calmPollPeriodMs: Math.max(flags.calmPeriod, flags.period),

@@ -43,7 +43,7 @@ export const liveCommand = (): Command =>
     const packets = openInterface(flags.interface, flags.filter)
     const writer = flags.out ? new JsonLinesWriter(flags.out) : null
     const say = (line: string) => process.stderr.write(`${line}\n`)
-    const { source, events: opened } = openSources(flags)
+    const { source, events: opened } = await openSources(flags)
     const { source: events, refusals } = opened
     if (source.restriction) say(source.restriction)
     for (const refusal of refusals) say(`no kernel events by ${refusal}`)

@@ -30,7 +30,7 @@ export const recordCommand = (): Command =>
   ).action(async (flags: RecordFlags) => {
     const { out, format, host, period, duration } = flags
     const privacy = privacyOf(flags)
-    const { source, events } = openSources(flags)
+    const { source, events } = await openSources(flags)
     const say = (line: string) => process.stderr.write(`${line}\n`)
     if (source.restriction) say(source.restriction)
     for (const refusal of events.refusals) say(`no kernel events by ${refusal}`)

@@ -1,4 +1,3 @@
-import process from 'node:process'
 import { type Command, Option } from 'commander'
 import type { OpenedEvents } from '../agent/event-source.ts'
 import type { SocketSource } from '../agent/socket-source.ts'
@@ -9,13 +8,13 @@ export interface SourceFlags {
   namespaces: 'all' | 'own'
 }
 
-/** Where an agent's sockets and kernel events come from. Those of Windows are asked for: they have not run on a real one yet. */
+/** Where an agent's sockets and kernel events come from. */
 export const sourceOptions = (command: Command): Command =>
   command
     .addOption(
       new Option('--events <mechanism>', 'kernel events beside polls: the best that there is, a certain one, or none')
         .choices(['best', ...eventMechanisms, 'none'])
-        .default(process.platform === 'win32' ? 'none' : 'best'),
+        .default('best'),
     )
     .addOption(
       new Option(
@@ -27,8 +26,11 @@ export const sourceOptions = (command: Command): Command =>
     )
 
 /** Throws ProclabelError where the sockets cannot be read. */
-export function openSources({ events, namespaces }: SourceFlags): { source: SocketSource; events: OpenedEvents } {
+export async function openSources({
+  events,
+  namespaces,
+}: SourceFlags): Promise<{ source: SocketSource; events: OpenedEvents }> {
   const allNamespaces = namespaces === 'all'
   const mechanisms = events === 'best' ? eventMechanisms : events === 'none' ? [] : [events]
-  return { source: openSocketSource(allNamespaces), events: openEvents(mechanisms, { allNamespaces }) }
+  return { source: openSocketSource(allNamespaces), events: await openEvents(mechanisms, { allNamespaces }) }
 }

@@ -35,4 +35,11 @@ std::optional<EtwOwner> etw_session_owner(const std::wstring& name) {
   return EtwOwner{static_cast<uint32_t>(*pid), *start_us};
 }
 
+bool is_orphan(const std::wstring& name, const std::function<std::optional<int64_t>(uint32_t)>& start_of) {
+  const auto owner = etw_session_owner(name);
+  if (!owner) return false;
+  const auto start_us = start_of(owner->pid);
+  return start_us && *start_us != owner->start_us;
+}
+
 }  // namespace proclabel

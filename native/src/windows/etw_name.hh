@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -17,5 +18,11 @@ std::wstring etw_session_name(const EtwOwner& owner);
 
 /** Nothing for names that are none of ours. */
 std::optional<EtwOwner> etw_session_owner(const std::wstring& name);
+
+/**
+ * Whether a session is one of ours whose process is gone. `start_of` tells when a process began: 0 where none has the pid, nothing
+ * where we may not look.
+ */
+bool is_orphan(const std::wstring& name, const std::function<std::optional<int64_t>(uint32_t)>& start_of);
 
 }  // namespace proclabel

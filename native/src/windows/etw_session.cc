@@ -55,10 +55,12 @@ SourceError refused(const std::string& what, DWORD error) {
   return SourceError(cause.what() + remedy, cause.code);
 }
 
-int64_t start_of(uint32_t pid) {
+/** As is_orphan wants it. */
+std::optional<int64_t> start_of(uint32_t pid) {
   const Handle process(OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pid));
+  if (process == nullptr) return GetLastError() == ERROR_INVALID_PARAMETER ? std::optional<int64_t>(0) : std::nullopt;
   FILETIME start, exit, kernel, user;
-  if (process == nullptr || !GetProcessTimes(process.get(), &start, &exit, &kernel, &user)) return 0;
+  if (!GetProcessTimes(process.get(), &start, &exit, &kernel, &user)) return std::nullopt;
   return file_time_us(file_time(start));
 }
 
@@ -70,8 +72,7 @@ void stop_orphans() {
   ULONG count = 0;
   if (QueryAllTracesW(heads, most_sessions, &count) != ERROR_SUCCESS) return;
   for (size_t i = 0; i < count && i < most_sessions; i++) {
-    const auto owner = etw_session_owner(sessions[i].name);
-    if (!owner || start_of(owner->pid) == owner->start_us) continue;
+    if (!is_orphan(sessions[i].name, start_of)) continue;
     Properties properties;
     ControlTraceW(0, sessions[i].name, &properties.head, EVENT_TRACE_CONTROL_STOP);
   }
@@ -80,7 +81,7 @@ void stop_orphans() {
 }  // namespace
 
 EtwSession::EtwSession(size_t most_events)
-    : most_events_(most_events), name_(etw_session_name({GetCurrentProcessId(), start_of(GetCurrentProcessId())})) {
+    : most_events_(most_events), name_(etw_session_name({GetCurrentProcessId(), start_of(GetCurrentProcessId()).value_or(0)})) {
   stop_orphans();
   start();
   try {
@@ -169,23 +170,19 @@ void EtwSession::take(const EVENT_RECORD& record) {
   else lost_here_++;
 }
 
-/** Lost events and lost buffers since the session began. */
-uint64_t EtwSession::lost_by_windows() {
+std::optional<EtwCounts> EtwSession::counts() const {
   Properties properties;
-  if (ControlTraceW(session_, nullptr, &properties.head, EVENT_TRACE_CONTROL_QUERY) != ERROR_SUCCESS) return lost_before_;
-  return uint64_t{properties.head.EventsLost} + properties.head.RealTimeBuffersLost;
+  if (ControlTraceW(session_, nullptr, &properties.head, EVENT_TRACE_CONTROL_QUERY) != ERROR_SUCCESS) return std::nullopt;
+  return EtwCounts{.events_lost = properties.head.EventsLost, .buffers_lost = properties.head.RealTimeBuffersLost};
 }
 
 uint64_t EtwSession::read(std::vector<EtwEvent>& events) {
-  const uint64_t lost_so_far = lost_by_windows();
-  uint64_t lost = lost_so_far - lost_before_;
-  lost_before_ = lost_so_far;
+  const auto counted = counts();
   events.clear();
   const std::lock_guard lock(mutex_);
   if (has_ended_) throw system_error("the session of ETW was stopped", ended_with_);
   events.swap(events_);
-  if (std::exchange(was_told_of_loss_, false) && lost == 0) lost = 1;
-  return lost + std::exchange(lost_here_, 0);
+  return loss_.since_last(counted, std::exchange(was_told_of_loss_, false), std::exchange(lost_here_, 0));
 }
 
 }  // namespace proclabel

@@ -8,11 +8,13 @@
 
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "windows/etw_decoder.hh"
+#include "windows/etw_loss.hh"
 
 namespace proclabel {
 
@@ -37,14 +39,14 @@ class EtwSession {
   void open();
   void stop();
   void take(const EVENT_RECORD& record);
-  uint64_t lost_by_windows();
+  std::optional<EtwCounts> counts() const;
 
   const size_t most_events_;
   const std::wstring name_;
   TRACEHANDLE session_ = 0;
   TRACEHANDLE consumer_ = INVALID_PROCESSTRACE_HANDLE;
   std::thread thread_;
-  uint64_t lost_before_ = 0;
+  EtwLoss loss_;
   std::mutex mutex_;
   // Of both threads.
   std::vector<EtwEvent> events_;
