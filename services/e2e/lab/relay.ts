@@ -9,7 +9,8 @@ import { type LabNetwork, type Side, waitForOutput } from './network.ts'
 
 const loopback = '127.0.0.1'
 
-async function relay(from: net.ListenOptions, to: net.NetConnectOpts): Promise<net.Server> {
+/** Whoever connects to one end gets to the other. */
+export async function relay(from: net.ListenOptions, to: net.NetConnectOpts): Promise<net.Server> {
   const server = net.createServer(near => {
     const far = net.connect(to)
     near.pipe(far).pipe(near)

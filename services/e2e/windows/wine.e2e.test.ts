@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -7,18 +7,11 @@ import { after, before, test } from 'node:test'
 import { buildSingleFile } from '../../deploy/single-file/build.ts'
 import { proclabel } from '../lab/recording.ts'
 import { readSessions } from '../lab/truth.ts'
-import { Wine } from './wine.ts'
+import { Wine, whatWineNeeds } from './wine.ts'
 
 /** The Windows agent under Wine: what it shows of a real Windows, and what it does not, is in services/deploy/windows/README.md. */
-const missing = whatIsMissing()
-if (missing && process.env.CI === 'true') throw new Error(missing)
+const missing = whatWineNeeds()
 const options = { skip: missing ?? false }
-
-function whatIsMissing(): string | null {
-  if (process.platform !== 'linux' || process.arch !== 'x64' || process.getuid?.() !== 0)
-    return 'needs root on Linux, x64'
-  return spawnSync('apt-get', ['--version']).error ? 'needs Debian packages' : null
-}
 
 let folder: string
 let wine: Wine

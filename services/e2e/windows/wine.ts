@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, symlinkSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
@@ -16,6 +16,18 @@ const repository = fileURLToPath(new URL('../../../', import.meta.url))
  */
 const inSmallNamespace = 'echo 1024 > /proc/sys/net/ipv4/tcp_child_ehash_entries && exec unshare --net sh -c "$1"'
 const prepare = 'ip link set lo up && echo 0 > /proc/sys/net/ipv4/tcp_max_tw_buckets'
+
+/** Why there can be no Wine here, which in CI is an error; null where there can. */
+export function whatWineNeeds(): string | null {
+  const isRoot = process.platform === 'linux' && process.arch === 'x64' && process.getuid?.() === 0
+  const missing = !isRoot
+    ? 'needs root on Linux, x64'
+    : spawnSync('apt-get', ['--version']).error
+      ? 'needs Debian packages'
+      : null
+  if (missing && process.env.CI === 'true') throw new Error(missing)
+  return missing
+}
 
 /** A Windows of its own, in which Node runs this repository with the addon made for Windows. */
 export class Wine {

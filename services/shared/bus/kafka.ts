@@ -4,6 +4,7 @@ import type { BeginAt, Bus, BusRecord, PartitionListener, ReaderStatistics, Subs
 import { registerCodecs } from './codecs.ts'
 import { KafkaPublisher } from './kafka-publisher.ts'
 import { type KafkaSecurity, readSecurity } from './kafka-security.ts'
+import { openKafkaSocket } from './kafka-socket.ts'
 import { defaultTimes, KafkaSubscription, type SubscriptionTimes } from './kafka-subscription.ts'
 import { patchKafkajs } from './kafkajs-patches.ts'
 
@@ -42,6 +43,7 @@ export class KafkaBus implements Bus {
       connectionTimeout: connectMs,
       requestTimeout: requestMs,
       retry,
+      socketFactory: openKafkaSocket,
       ...readSecurity(security),
       logLevel: log ? logLevel.WARN : logLevel.NOTHING,
       logCreator: () => (entry: LogEntry) => {
