@@ -328,11 +328,10 @@ export interface NativeSessions {
   finish: () => void
   /** The sessions that ended and have not been written. */
   ended: () => NativeEndedSessions
-  /**
-   * Writes records of sessions that ended, as many as fit, in order; answers with the bytes written, 0 when there are no more.
-   * `dnsNames`: JSON, one for each session that had ended at the first call; null where none has one.
-   */
-  write: (to: Uint8Array, dnsNames: readonly string[] | null) => number
+  /** Gives the sessions of `ended` their DNS names, JSON, one for each; without it they have none. */
+  name: (dnsNames: readonly string[]) => void
+  /** Writes records of sessions that ended, as many as fit, in order; answers with the bytes written, 0 when there are no more. */
+  write: (to: Uint8Array) => number
 }
 
 /** Columns of a batch under their names in schemas/packet-batch.avsc. */

@@ -558,7 +558,8 @@ class Sessions : public Napi::ObjectWrap<Sessions> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeSessions",
                        {InstanceMethod<&Sessions::apply>("apply"), InstanceMethod<&Sessions::finish>("finish"),
-                        InstanceMethod<&Sessions::ended>("ended"), InstanceMethod<&Sessions::write>("write")});
+                        InstanceMethod<&Sessions::ended>("ended"), InstanceMethod<&Sessions::name>("name"),
+                        InstanceMethod<&Sessions::write>("write")});
   }
 
   explicit Sessions(const Napi::CallbackInfo& info)
@@ -610,14 +611,15 @@ class Sessions : public Napi::ObjectWrap<Sessions> {
     return object;
   }
 
+  void name(const Napi::CallbackInfo& info) { dns_names_ = texts(info[0]); }
+
   Napi::Value write(const Napi::CallbackInfo& info) {
     const auto to = rows<uint8_t>(info[0]);
-    const auto dns_names = info[1].IsNull() ? std::vector<session::Text>{} : texts(info[1]);
     const std::span<char> room(reinterpret_cast<char*>(to.data()), to.size());
     const auto ended = table_.ended();
     size_t at = 0;
     for (; written_ < ended.size(); written_++) {
-      const std::string_view dns_name = written_ < dns_names.size() ? *dns_names[written_] : std::string_view("null");
+      const std::string_view dns_name = written_ < dns_names_.size() ? *dns_names_[written_] : std::string_view("null");
       const auto length = session::write_line(room.subspan(at), table_[ended[written_]], judged_, dns_name);
       if (!length && at == 0) throw Napi::RangeError::New(info.Env(), "no room for a line");
       if (!length) break;
@@ -625,6 +627,7 @@ class Sessions : public Napi::ObjectWrap<Sessions> {
     }
     if (written_ == ended.size()) {
       table_.forget_ended();
+      dns_names_.clear();
       written_ = 0;
     }
     return Napi::Number::New(info.Env(), static_cast<double>(at));
@@ -640,6 +643,8 @@ class Sessions : public Napi::ObjectWrap<Sessions> {
 
   session::Judged judged_;
   session::SessionTable table_;
+  /** Of those that ended; empty where none has one. */
+  std::vector<session::Text> dns_names_;
   /** How many of those that ended have been written. */
   size_t written_ = 0;
 };

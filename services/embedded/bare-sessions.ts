@@ -56,11 +56,9 @@ export class BareSessions {
     const ended = this.#native.ended()
     if (ended.count === 0) return
     for (const protocol of ended.protocol) this.#counts[protocol]!++
-    const dnsNames = this.#dnsNames.size === 0 ? null : this.#namesOf(ended)
-    for (let bytes = this.#native.write(this.#room, dnsNames); bytes > 0; ) {
+    if (this.#dnsNames.size > 0) this.#native.name(this.#namesOf(ended))
+    for (let bytes = this.#native.write(this.#room); bytes > 0; bytes = this.#native.write(this.#room))
       await this.#sink(this.#room.subarray(0, bytes))
-      bytes = this.#native.write(this.#room, dnsNames)
-    }
   }
 
   #namesOf({ count, ends, firstUs }: NativeEndedSessions): string[] {

@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { tcp, udp } from '#core/decode/build-frame.ts'
+import { dnsMessage, record } from '#core/decode/dns-fixture.ts'
 import { capturesDir } from '#shared/captures-dir.ts'
 import { createRandom } from '#shared/mutate.ts'
 import { block, desk, type Frame, frame, laptop, web } from '../capture/capture-fixture.ts'
@@ -48,6 +49,23 @@ test('connections that are reused, fall silent, end and go on are the same sessi
     }
   }
   assert.deepEqual([...reasons].sort(), ['capture gap', 'fin', 'idle', 'reuse', 'rst', 'shutdown'])
+})
+
+test('megabytes of records at once have each its own DNS name', async () => {
+  const servers = Array.from({ length: 3000 }, (_, i) => `203.0.${i >> 8}.${i & 255}`)
+  const named = servers.filter((_, i) => i % 7 === 0)
+  const answer = (server: string, i: number) => {
+    const name = `www${i}.example`
+    const data = Buffer.from(server.split('.').map(Number))
+    return frame(i, web, desk, 17, udp(53, 5353, dnsMessage({ question: name, answers: [record(name, 'A', data)] })))
+  }
+  const asked = named.map(answer)
+  const used = servers.map(server => frame(1000, desk, server, 17, udp(4000, 5000, [1])))
+  const lines = await compareBare(
+    async () => new Blocks([asked, used].map(some => ({ block: block(...some), lost: 0 }))),
+  )
+  assert.equal(lines.filter(line => JSON.parse(line).dns_name !== null).length, named.length)
+  assert.ok(lines.join('').length > 2 ** 21)
 })
 
 /** A packet of one of few connections, so that they meet again. */

@@ -11,7 +11,7 @@ export interface BareResult extends Omit<LabelResult, 'records'> {
 }
 
 /**
- * The records of `labelCapture` without socket logs, as JSON lines, in a third of its time: nothing of a packet or session
+ * The records of `labelCapture` without socket logs, as JSON lines, in a quarter of its time: nothing of a packet or session
  * comes to JavaScript but names.
  */
 export async function labelBare(
