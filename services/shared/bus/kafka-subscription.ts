@@ -15,8 +15,9 @@ import { type FetchedBatch, type GroupJoin, type GroupObserver, isWithoutCoordin
 import { OffsetCommitter } from './offset-committer.ts'
 import { type Fetched, MergedPartition, type Strand } from './strands.ts'
 
-/** Records in one batch at most. */
+/** In one batch at most, give or take a record: what is done for it is done at a stretch, and heartbeats wait so long. */
 const batchRecords = 500
+const batchBytes = 1 << 20
 /** What waits of one topic-partition before fetching it pauses, and what waits of all; the fetch under way comes on top. */
 const strandBytes = 2 << 20
 const allBytes = 64 << 20
@@ -326,7 +327,7 @@ export class KafkaSubscription implements Subscription {
   #take(): Batch | null {
     for (const [partition, assigned] of this.#partitions) {
       if (this.#paused.has(partition)) continue
-      const records = assigned.merged.take(batchRecords, performance.now())
+      const records = assigned.merged.take(batchRecords, performance.now(), batchBytes)
       if (records.length === 0) continue
       this.#partitions.delete(partition)
       this.#partitions.set(partition, assigned)

@@ -49,6 +49,14 @@ test('nobody is held back for longer than the limit', () => {
   assert.equal(names(merged.take(9, 1500)), 'b0 b1')
 })
 
+test('a batch ends once it has so many bytes, with one record at least', () => {
+  const merged = new MergedPartition(['a'], 1000)
+  const log = logOf('a', [1, 2, 3, 4]).map(one => ({ ...one, value: Buffer.alloc(1000) }))
+  merged.strands[0]!.add(fetchOf(log, 0, 9))
+  const taken = [1, 2000, 9000].map(mostBytes => merged.take(9, 0, mostBytes).length)
+  assert.deepEqual(taken, [1, 2, 1])
+})
+
 test('what is fetched twice is handed out once, and what retention took away is told', () => {
   const merged = new MergedPartition(['a'], 0)
   const [strand] = merged.strands

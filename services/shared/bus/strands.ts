@@ -122,13 +122,15 @@ export class MergedPartition {
     this.#holdMs = holdMs
   }
 
-  /** Up to `most` records that are next; none when there are none or they are held back. */
-  take(most: number, nowMs: number): ConsumedRecord[] {
+  /** The records that are next, until they are `most` or `mostBytes` are reached; none when there are none or they are held back. */
+  take(most: number, nowMs: number, mostBytes = Number.POSITIVE_INFINITY): ConsumedRecord[] {
     const records: ConsumedRecord[] = []
-    while (records.length < most) {
+    for (let bytes = 0; records.length < most && bytes < mostBytes; ) {
       const next = this.#next(nowMs)
       if (next === null) break
-      records.push(next.shift())
+      const record = next.shift()
+      bytes += weightOf(record)
+      records.push(record)
     }
     return records
   }
