@@ -29,6 +29,8 @@ export interface MatchConstants {
   sightingTcpReachUs: number
   /** The same for UDP: the idle timeout. */
   sightingUdpReachUs: number
+  /** How far the event of a log that does not tell the local port may be from the first packet of its session. */
+  untoldPortReachUs: number
   /** Records of one socket from polls and events merge when they are at most this far apart. */
   mergeSlackUs: number
   /** How long sockets and caches are kept, and how long an inexact label may change. */
@@ -112,6 +114,7 @@ export const defaultConstants: Readonly<MatchConstants> = Object.freeze({
   sightingSynReachUs: 3 * second,
   sightingTcpReachUs: 15 * minute,
   sightingUdpReachUs: minute,
+  untoldPortReachUs: second,
   mergeSlackUs: second,
   keepUs: day,
   maxIntervals: 200_000,

@@ -22,7 +22,7 @@ import { ProcessTable } from './process-table.ts'
 import { type Inference, programOf } from './program.ts'
 import type { SessionFacts } from './session-facts.ts'
 import { keysOf, type SessionKeys } from './session-keys.ts'
-import { type Candidate, type DirectView, isExact, matchDirect } from './stages/direct.ts'
+import { type Candidate, type DirectView, isByRemoteEnd, isExact, matchDirect } from './stages/direct.ts'
 import { searchPortHistory } from './stages/port-history.ts'
 import { RemoteIpStatistics } from './stages/remote-ip.ts'
 import { RemotePortCache } from './stages/remote-port.ts'
@@ -246,7 +246,8 @@ export class HostMatcher {
       const offsetUs = this.#clocks.offsetUs(match.best.interval.from.clock, facts.firstUs)
       if (match.kind === 'ambiguous') return decideAmbiguous(match, offsetUs)
       // Post-processing sees a session many times over, long after it is remembered whether it taught.
-      if (!isLate) this.#teach(facts, match.label, match.best, view)
+      // What a remote end and a moment tell is not certain enough to teach others.
+      if (!isLate && !isByRemoteEnd(match.best)) this.#teach(facts, match.label, match.best, view)
       return decideDirect(facts, match, offsetUs)
     }
     const unknown = explainUnknown(facts, {

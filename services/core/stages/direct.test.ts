@@ -335,7 +335,7 @@ describe('stage A from a log that tells the remote end alone', () => {
     host.events('auditd', minuteMs, [connect(0, 'curl')])
     const decision = host.judge(session('tcp 40000 > 1.1.1.1:443', 5))
     assert.deepEqual([words(decision), decision.evidence.quality, decision.final], ['A curl:1000', 'remote-end', false])
-    assert.equal(words(host.judge(session('tcp 40001 > 1.1.1.1:443', 10_000))), 'unknown agent-gap')
+    assert.equal(words(host.judge(session('tcp 40001 > 1.1.1.1:443', 1_100))), 'unknown agent-gap')
     assert.equal(words(host.judge(session('tcp 40002 > 1.1.1.1:80', 5))), 'unknown agent-gap')
     assert.equal(words(host.judge(session('tcp 40003 < 1.1.1.1:443', 5))), 'unknown agent-gap')
   })
@@ -347,6 +347,13 @@ describe('stage A from a log that tells the remote end alone', () => {
     const alike = new TestHost({ stages: [] })
     alike.events('auditd', minuteMs, [connect(0, 'curl:1'), connect(900, 'curl:2')])
     assert.equal(words(alike.judge(session('tcp 40000 > 1.1.1.1:443', 0))), 'A curl')
+  })
+
+  test('it teaches no other stage', () => {
+    const host = new TestHost()
+    host.events('auditd', minuteMs, [connect(0, 'curl')])
+    assert.equal(words(host.judge(session('tcp 40000 > 1.1.1.1:443', 0))), 'A curl:1000')
+    assert.equal(words(host.judge(session('tcp 40001 > 1.1.1.1:443', 5_000))), 'unknown agent-gap')
   })
 
   test('a socket whose port is told comes first', () => {

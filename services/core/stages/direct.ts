@@ -218,7 +218,7 @@ function fitSighting(
 function fitUntoldPort(facts: SessionFacts, { from, seen, role }: OwnershipInterval, view: DirectView): TimeFit | null {
   const { firstUs, proto, synSeen, direction } = facts
   if (proto === 'tcp' && (!synSeen || (role === 'accept') !== (direction === 'in'))) return null
-  const reachUs = view.constants.sightingSynReachUs
+  const reachUs = view.constants.untoldPortReachUs
   const fromUs = onCapture(from, facts, false, view).lowUs - reachUs
   const untilUs = onCapture(seen, facts, false, view).highUs + reachUs
   return firstUs >= fromUs && firstUs <= untilUs ? { fit: fit.edge, distanceUs: 0 } : null
