@@ -326,6 +326,31 @@ describe('stage A from a log of connections alone', () => {
   })
 })
 
+test('what an importer tells once more, as a run of its own, changes no label', () => {
+  const connect = (ms: number, process: string) =>
+    ({ ms, kind: 'connect', ends: 'tcp 10.0.0.1:40000 1.1.1.1:443', process }) as const
+  const told = [
+    connect(0, 'curl'),
+    connect(4_000, 'firefox'),
+    { ms: 9_000, kind: 'process_exit', process: 'firefox' },
+  ] as const
+  const judgeAll = (host: TestHost) =>
+    [0, 4_000, 60_000].map(ms => {
+      const { label, evidence } = host.judge(session('tcp 40000 > 1.1.1.1:443', ms, { lastUs: at(ms + 100) }))
+      return [label?.pid, evidence.owned_from_us]
+    })
+  const once = new TestHost({ stages: [] })
+  once.events('sysmon', minuteMs, [...told])
+  const twice = new TestHost({ stages: [] })
+  twice.events('sysmon', minuteMs, [...told])
+  twice.events('sysmon', minuteMs, [...told], { run_id: 'again', seq: 0 })
+  assert.deepEqual(judgeAll(twice), judgeAll(once))
+  assert.deepEqual(
+    judgeAll(once).map(([pid]) => pid),
+    [1000, 1001, undefined],
+  )
+})
+
 describe('stage A from a log that tells the remote end alone', () => {
   const connect = (ms: number, process: string) =>
     ({ ms, kind: 'connect', ends: 'tcp * 1.1.1.1:443', process, resolutionMs: 1 }) as const
