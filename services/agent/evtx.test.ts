@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import { gunzipSync, gzipSync } from 'node:zlib'
+import { capturesDir } from '#shared/captures-dir.ts'
 import { createRandom, mutate } from '#shared/mutate.ts'
 import { openSocketLogs } from '../embedded/socket-logs.ts'
 import { ByteReader } from './byte-reader.ts'
@@ -144,6 +145,56 @@ test('EVTX files, plain or gzip, are told from other logs by their bytes; a file
     },
   )
 })
+
+test('real records, written as EVTX, give the events that they give as JSON lines', async t => {
+  const captures = capturesDir()
+  if (captures === null) return t.skip('no test captures')
+  const root = path.join(captures, 'process_truth')
+  let compared = 0
+  for (const name of readdirSync(root)) {
+    const log = path.join(root, name, 'host-log.jsonl.gz')
+    const records = gunzipSync(readFileSync(log)).toString().trimEnd().split('\n').slice(0, 2000)
+    const events = records.map(line => asEvent(JSON.parse(line))).filter(event => event !== null)
+    const lines = events.map(({ eventId, channel, computer, timeUs, data }) =>
+      JSON.stringify({
+        Event: {
+          System: {
+            ...{ EventID: eventId, Channel: channel, Computer: computer },
+            TimeCreated: { '#attributes': { SystemTime: new Date(timeUs / 1000).toISOString() } },
+          },
+          EventData: data,
+        },
+      }),
+    )
+    for (const evidence of ['sysmon', 'security'] as const) {
+      const [evtx, json] = await Promise.all([
+        readWindowsLog([fileOf(`${name}.evtx`, writeEvtx(events))], evidence),
+        readWindowsLog([fileOf(`${name}.jsonl`, Buffer.from(`${lines.join('\n')}\n`))], evidence),
+      ])
+      assert.deepEqual([evtx.hosts, evtx.read, evtx.skipped], [json.hosts, json.read, json.skipped], name)
+      const withoutRun = (messages: typeof evtx.events) => messages.map(({ run_id: _, ...message }) => message)
+      assert.deepEqual(withoutRun(evtx.events), withoutRun(json.events), name)
+      compared += evtx.events.reduce((sum, message) => sum + message.events.length, 0)
+    }
+  }
+  t.diagnostic(`${compared} events`)
+  assert.ok(compared > 1000)
+})
+
+/** A record as its collector wrote it, flat, as the event that it was. */
+function asEvent(record: Record<string, unknown>): FixtureEvent | null {
+  const { EventID, Channel, Hostname, EventTime } = record
+  const timeMs = Date.parse(`${String(EventTime).replace(' ', 'T')}Z`)
+  if (typeof EventID !== 'number' || Number.isNaN(timeMs)) return null
+  const skipped = /^(@|Event|Channel$|Hostname$|host$|ThreadID$|ExecutionProcessID$)/
+  const data = Object.entries(record)
+    .filter(([name, value]) => typeof value === 'string' && !skipped.test(name))
+    .map(([name, value]) => [name, (value as string).slice(0, 1000)])
+  return {
+    ...{ eventId: EventID, channel: String(Channel), computer: String(Hostname), timeUs: timeMs * 1000 },
+    data: Object.fromEntries(data),
+  }
+}
 
 test('what is damaged is counted, and what is whole is read', async () => {
   const whole = writeEvtx(Array.from({ length: 300 }, (_, i) => connection(i)))
