@@ -1,7 +1,7 @@
 /**
- * Fuzzes the code of packets, sessions and capture files, with real ones as seeds, and the decoder of Windows events alone under the sanitizers: by libFuzzer where clang++ is there, else by
- * a driver of ours that knows no coverage. `node native/test/fuzz.mjs` does only this; PROCLABEL_FUZZ_SECONDS (10 for each
- * target) and PROCLABEL_FUZZ_SEED (1) set how long and from where. An input that fails stays in the working folder.
+ * Fuzzes the code of packets, sessions and capture files, with real ones as seeds, and the decoder of Windows events, by libFuzzer
+ * of clang under the sanitizers. `node native/test/fuzz.mjs` does only this; PROCLABEL_FUZZ_SECONDS (10 for each target) and
+ * PROCLABEL_FUZZ_SEED (1) set how long and from where. An input that fails stays in the working folder.
  */
 import { spawnSync } from 'node:child_process'
 import { globSync, mkdtempSync, rmSync } from 'node:fs'
@@ -25,34 +25,26 @@ export async function fuzz(folder) {
     console.log('SKIP fuzz: no test captures (set PROCLABEL_CAPTURES to their folder)')
     return { passed: 0, failed: 0 }
   }
-  const hasLibFuzzer = canLinkLibFuzzer(folder)
-  const compiler = hasLibFuzzer ? 'clang++' : (process.env.CXX ?? 'g++')
-  const flags = ['-O1', ...(hasLibFuzzer ? ['-fsanitize=fuzzer-no-link'] : [])]
-  const driver = hasLibFuzzer ? [] : ['test/fuzz/driver.cc']
-  const sources = [
-    ...globSync(['src/{files,packet,session}/*.cc', ...pureWindowsSources], { cwd: native }).sort(),
-    ...driver,
-  ]
+  const compiler = 'clang++'
+  const sources = globSync(['src/{files,packet,session}/*.cc', ...pureWindowsSources], { cwd: native }).sort()
   const files = [...sources, ...targets.map(target => `test/fuzz/${targetFile(target)}`)]
-  const objects = await compile(compiler, flags, files, path.join(folder, 'fuzz-objects'))
+  const objects = await compile(
+    compiler,
+    ['-O1', '-fsanitize=fuzzer-no-link'],
+    files,
+    path.join(folder, 'fuzz-objects'),
+  )
   const total = { passed: 0, failed: 0 }
   for (const target of targets) {
     const program = path.join(folder, target)
     const others = targets.filter(other => other !== target).map(targetFile)
     const own = objects?.filter(object => !others.some(other => object.endsWith(`${other}.o`)))
-    const isBuilt = own && (await link(compiler, hasLibFuzzer ? ['-fsanitize=fuzzer'] : [], own, program))
+    const isBuilt = own && (await link(compiler, ['-fsanitize=fuzzer'], own, program))
     const isSound = isBuilt && run(program, await writeSeeds(target, path.join(folder, `${target}-seeds`)))
-    console.log(`${isSound ? 'ok     ' : 'FAILED '} fuzz ${target}, ${seconds} s, seed ${seed}, ${compiler}`)
+    console.log(`${isSound ? 'ok     ' : 'FAILED '} fuzz ${target}, ${seconds} s, seed ${seed}`)
     total[isSound ? 'passed' : 'failed']++
   }
   return total
-}
-
-/** clang++ alone is not enough: its runtime libraries are a package of their own. */
-function canLinkLibFuzzer(folder) {
-  const input = 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }'
-  const args = ['-fsanitize=fuzzer,address,undefined', '-x', 'c++', '-', '-o', path.join(folder, 'probe')]
-  return spawnSync('clang++', args, { input }).status === 0
 }
 
 /** libFuzzer tells a line for every find; only what it says at a failure is of interest. */

@@ -37,6 +37,8 @@ const TEST_NEEDS = {
   'default-jre-headless': 'java',
   maven: 'mvn',
   'redis-server': 'redis-server',
+  clang: 'clang++',
+  'libclang-rt-dev': '/usr/share/doc/libclang-rt-dev',
 }
 
 /** Ends the set-up with a sentence for the user and an exit status. */

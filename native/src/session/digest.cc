@@ -36,7 +36,7 @@ struct Sha1 {
     for (int t = 0; t < 16; t++) schedule[t] = big_endian(block + t * 4);
     for (int t = 16; t < 80; t++)
       schedule[t] = std::rotl(schedule[t - 3] ^ schedule[t - 8] ^ schedule[t - 14] ^ schedule[t - 16], 1);
-    auto [a, b, c, d, e] = state;
+    uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
     const auto rounds = [&](int from, int to, uint32_t constant, auto mix) {
       for (int t = from; t < to; t++) {
         const uint32_t next = std::rotl(a, 5) + mix(b, c, d) + e + constant + schedule[t];
