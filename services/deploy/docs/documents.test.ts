@@ -41,9 +41,9 @@ test('a constant without a comment is refused', () => {
 test('a size by hand: the load that was measured needs twice the cores that it took', () => {
   const { cores, sessionsPerSecond, redisBytes } = sizeFor(measured.hosts, measured.packetsPerSecond / measured.hosts)
   const near = (value: number, expected: number) => assert.ok(Math.abs(value - expected) < 1e-9 * expected, `${value}`)
-  near(cores.matcher, (2 * 250_662 * 4.98) / 1e6)
-  near(cores.broker, (2 * 250_662 * 0.55) / 1e6)
-  near(sessionsPerSecond, 250_662 / 60)
-  near(redisBytes, (250_662 / 60) * 80 * 296)
+  near(cores.matcher, (2 * 300_000 * 3.47) / 1e6)
+  near(cores.broker, (2 * 300_000 * 0.91) / 1e6)
+  near(sessionsPerSecond, 300_000 / 60)
+  near(redisBytes, (300_000 / 60) * 80 * 242)
   assert.equal(sizeFor(10).packetsPerSecond, 10 * assumed.packetsPerHost)
 })

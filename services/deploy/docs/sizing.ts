@@ -1,8 +1,8 @@
-/** What was measured: services/e2e/bench/README.md of 2026-11-24, pipeline at commit 17adfa1 and polls of 499 sockets. */
+/** What was measured: services/e2e/bench/README.md of 2026-11-26, pipeline at commit 33e4523 and polls of 499 sockets. */
 export const measured = {
-  /** CPU of each part for a packet, two matchers, 250,662 packets/s of 100 hosts, polls and sessions included. */
-  cpuUsPerPacket: { capture: 0.56, broker: 0.55, redis: 0.31, matcher: 4.98, reader: 0.32 },
-  packetsPerSecond: 250_662,
+  /** CPU of each part for a packet, two matchers, 300,000 packets/s of 100 hosts in real time, polls and sessions included. */
+  cpuUsPerPacket: { capture: 0.56, broker: 0.91, redis: 0.3, matcher: 3.47, reader: 0.27 },
+  packetsPerSecond: 300_000,
   hosts: 100,
   /** Of a matcher's CPU: "socket polls (a tenth)". */
   matcherPollShare: 0.1,
@@ -10,17 +10,17 @@ export const measured = {
   /** 1,000 sockets a host. */
   kafkaBytesPerPoll: 229,
   /** Of labeled-sessions, before it is compacted to one record a session. */
-  kafkaBytesPerSession: 1.64 * 137,
+  kafkaBytesPerSession: 1.7 * 125,
   /** A session in a matcher's memory, sockets and all, and in Redis. */
-  matcherKiBPerSession: 13.7,
-  redisBytesPerSession: 296,
+  matcherKiBPerSession: 8.4,
+  redisBytesPerSession: 242,
   packetsPerSession: 60,
   /** From first to last packet, on average. */
   sessionSeconds: 20,
   /** How long a session stays in the tables after its end. */
   lingerSeconds: 60,
-  /** An agent at 50 ms and 499 sockets, large TCP hash: CPU of a poll. */
-  agentMsPerPoll: 1.34,
+  /** An agent at 50 ms and 499 sockets, large TCP hash, a new connection in every period: CPU of a poll. */
+  agentMsPerPoll: 1.4,
 } as const
 
 /** What the table supposes, and a site has to replace by its own. */
@@ -130,7 +130,7 @@ With \`h\` hosts and \`p\` packets a second in all. Every core is planned at ${l
 | partitions | at least as many as matchers, the next power of two, and twice that to grow: the number is fixed |
 | memory of matchers | \`n × ${measured.matcherKiBPerSession} KiB\` |
 | memory of Redis | \`n × ${measured.redisBytesPerSession} B\`; plan double, since a rewrite copies |
-| brokers' disks | \`p × ${measured.kafkaBytesPerPacket} B × ${thousands(assumed.retentionSeconds)} s × ${assumed.replication} copies\` for packets, \`h × ${assumed.pollsPerSecond} polls/s × ${measured.kafkaBytesPerPoll} B × …\` for socket polls of hosts with 1,000 sockets, \`s × ${Math.round(measured.kafkaBytesPerSession)} B × ${assumed.sessionRetentionDays} days × …\` for labeled sessions, before Kafka compacts them to the latest revision of each (1.64 records a session, 137 B each) |
+| brokers' disks | \`p × ${measured.kafkaBytesPerPacket} B × ${thousands(assumed.retentionSeconds)} s × ${assumed.replication} copies\` for packets, \`h × ${assumed.pollsPerSecond} polls/s × ${measured.kafkaBytesPerPoll} B × …\` for socket polls of hosts with 1,000 sockets, \`s × ${Math.round(measured.kafkaBytesPerSession)} B × ${assumed.sessionRetentionDays} days × …\` for labeled sessions, before Kafka compacts them to the latest revision of each (1.7 records a session, 125 B each) |
 | an agent, of its host's processor | \`${assumed.pollsPerSecond} polls/s × ${measured.agentMsPerPoll} ms = ${round((assumed.pollsPerSecond * measured.agentMsPerPoll) / 10)} %\` of one core at 500 sockets |
 | a reader of labeled sessions | \`p × ${cpu.reader} µs\`, as the bench's reader, which looks into one record of eight |
 

@@ -47,8 +47,9 @@ export class Reader {
     this.labels[stage] = (this.labels[stage] ?? 0) + sampled
     const isEnded = end_reason === 'fin' || end_reason === 'rst'
     const closedUs = last_us + (isEnded ? closeUs : proto === 'tcp' ? tcpIdleUs : otherIdleUs)
-    // One that was there for so long has been told before.
-    if (revision > (closedUs - first_us > earlyUs ? 1 : 0)) return
+    // One that went on for so long was told as open before; a later revision is another label of what was told closed.
+    const wentOnUs = (isEnded ? last_us : closedUs) - first_us
+    if (revision > (wentOnUs > earlyUs ? 1 : 0)) return
     this.closed += sampled
     if (!isEnded && end_reason !== 'idle') return
     this.#late(this.beyondRuleMs, closedUs, appendMs)
