@@ -30,6 +30,17 @@ export function programOf(label: Label): Label {
   return label.pid === null && label.process_start_us === null ? label : { ...label, pid: null, process_start_us: null }
 }
 
+/** A program of which nothing but its name is known. */
+export const programNamed = (process: string): Label => ({
+  process,
+  pid: null,
+  process_start_us: null,
+  path: null,
+  service: null,
+  container_id: null,
+  pod: null,
+})
+
 /** What a stage that infers answers with. */
 export interface Inference {
   label: Label

@@ -5,6 +5,7 @@ import { DnsNames } from '#core/decode/dns-names.ts'
 import { HostMatcher, type SharedNames } from '#core/host-matcher.ts'
 import { decideInferred, noAgentDecision } from '#core/match.ts'
 import type { OwnershipInterval } from '#core/ownership.ts'
+import { programNamed } from '#core/program.ts'
 import { type Judgement, judgementOf, protocolName, Session, saysTheSame } from '#core/session.ts'
 import { fromSessionColumns, toSessionColumns } from '#core/session-columns.ts'
 import { factsOf, type SessionFacts } from '#core/session-facts.ts'
@@ -370,15 +371,7 @@ export class HostPipeline {
   #takeOver({ session_id, revision, process, confidence, ...rest }: Resolution, undecided: Undecided): boolean {
     const record = codec.decodeOwn(undecided.value)
     if (!undecided.published || record.revision !== revision || record.label !== null) return false
-    const label = {
-      process,
-      pid: null,
-      process_start_us: null,
-      path: null,
-      service: null,
-      container_id: null,
-      pod: null,
-    }
+    const label = programNamed(process)
     const { stage, reason, support, share } = rest
     Object.assign(
       record,

@@ -1,4 +1,5 @@
 import { defaultConstants } from '#core/constants.ts'
+import { programNamed } from '#core/program.ts'
 import { codecs, type LabeledSession, type PacketBatch, PacketBatchBuilder, partitionKey, type Topic } from '#schemas'
 import { InProcessBus } from '#shared/bus/in-process.ts'
 import { MemoryStore } from '#shared/store/memory.ts'
@@ -131,15 +132,7 @@ export function resolved(sessions: Sessions): Sessions {
   for (const session of sessions.values()) names.observe(session, session.last_us, [names])
   const told = new Map(sessions)
   for (const { session_id, revision, process, stage } of names.resolve([names])) {
-    const label = {
-      process,
-      pid: null,
-      process_start_us: null,
-      path: null,
-      service: null,
-      container_id: null,
-      pod: null,
-    }
+    const label = programNamed(process)
     told.set(session_id, { ...told.get(session_id)!, revision: revision + 1, label, stage, unknown_cause: null })
   }
   return told
