@@ -515,7 +515,7 @@ class Capture : public Napi::ObjectWrap<Capture> {
 };
 
 /** The columns of FrameColumns from argument `first` on, without the rows before `count`. */
-files::FrameRows frame_rows(const Napi::CallbackInfo& info, size_t first, size_t count) {
+proclabel::FrameColumns frame_rows(const Napi::CallbackInfo& info, size_t first, size_t count) {
   const auto offset = rows<int32_t>(info[first]), captured = rows<int32_t>(info[first + 1]);
   const auto wire_length = rows<int32_t>(info[first + 2]);
   const auto time_us = rows<double>(info[first + 3]);

@@ -5,18 +5,10 @@
 #include <span>
 #include <string>
 
+#include "frame_columns.hh"
 #include "socket_source.hh"
 
 namespace proclabel {
-
-/** Where a source writes what it knows of frames: FrameBlock of services/capture/packet-source.ts. All of one length. */
-struct FrameColumns {
-  std::span<int32_t> offset;
-  std::span<int32_t> captured;
-  std::span<int32_t> wire_length;
-  std::span<double> time_us;
-  std::span<uint16_t> link_type;
-};
 
 /** The port behind which each operating system captures on an interface. Not for use by two threads at a time. */
 class PacketSource {

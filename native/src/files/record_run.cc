@@ -39,7 +39,7 @@ class Numbers {
   bool little_endian_;
 };
 
-void put(const FrameRows& rows, size_t row, double time_us, size_t offset, uint32_t captured, uint32_t wire_length,
+void put(const FrameColumns& rows, size_t row, double time_us, size_t offset, uint32_t captured, uint32_t wire_length,
          uint16_t link_type) {
   constexpr uint32_t most = INT32_MAX;
   rows.time_us[row] = std::min(time_us, max_time_us);
@@ -67,7 +67,7 @@ double time_of(uint32_t high, uint32_t low, uint8_t resolution) {
 
 }  // namespace
 
-size_t read_pcap_run(std::span<const uint8_t> window, size_t begin, const RecordLayout& layout, const FrameRows& rows) {
+size_t read_pcap_run(std::span<const uint8_t> window, size_t begin, const RecordLayout& layout, const FrameColumns& rows) {
   size_t row = 0;
   for (size_t at = begin; row < rows.offset.size() && at + layout.header_bytes <= window.size(); row++) {
     const Numbers record(window.data() + at, layout.little_endian);
@@ -83,7 +83,7 @@ size_t read_pcap_run(std::span<const uint8_t> window, size_t begin, const Record
 }
 
 size_t read_pcapng_run(std::span<const uint8_t> window, size_t begin, bool little_endian,
-                       std::span<const Interface> interfaces, const FrameRows& rows) {
+                       std::span<const Interface> interfaces, const FrameColumns& rows) {
   size_t row = 0;
   for (size_t at = begin; row < rows.offset.size() && at + block_head_bytes + block_tail_bytes <= window.size(); row++) {
     const Numbers block(window.data() + at, little_endian);

@@ -4,16 +4,9 @@
 #include <cstdint>
 #include <span>
 
-namespace proclabel::files {
+#include "frame_columns.hh"
 
-/** Rows to be filled: FrameColumns of services/capture/files/frame-columns.ts. All of one length. */
-struct FrameRows {
-  std::span<int32_t> offset;
-  std::span<int32_t> captured;
-  std::span<int32_t> wire_length;
-  std::span<double> time_us;
-  std::span<uint16_t> link_type;
-};
+namespace proclabel::files {
 
 /** How a pcap file's records are written. */
 struct RecordLayout {
@@ -35,10 +28,10 @@ struct Interface {
  * Whole records from `begin` on in `window`, as many as there are in a run and as rows are left; answers with how many. The run
  * ends before whatever is not an ordinary record: services/capture/files/ reads that, and reads these the same way.
  */
-size_t read_pcap_run(std::span<const uint8_t> window, size_t begin, const RecordLayout& layout, const FrameRows& rows);
+size_t read_pcap_run(std::span<const uint8_t> window, size_t begin, const RecordLayout& layout, const FrameColumns& rows);
 
 /** The same for enhanced packet blocks that tell of no loss. */
 size_t read_pcapng_run(std::span<const uint8_t> window, size_t begin, bool little_endian,
-                       std::span<const Interface> interfaces, const FrameRows& rows);
+                       std::span<const Interface> interfaces, const FrameColumns& rows);
 
 }  // namespace proclabel::files

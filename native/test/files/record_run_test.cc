@@ -15,7 +15,7 @@ struct Rows {
   std::vector<uint16_t> link_type;
   explicit Rows(size_t count)
       : offset(count), captured(count), wire_length(count), time_us(count), link_type(count) {}
-  FrameRows spans() { return {offset, captured, wire_length, time_us, link_type}; }
+  proclabel::FrameColumns spans() { return {offset, captured, wire_length, time_us, link_type}; }
 };
 
 void put(std::vector<uint8_t>& bytes, std::initializer_list<uint32_t> words) {

@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::array<int32_t, most> offset, captured, wire_length;
   std::array<double, most> time_us;
   std::array<uint16_t, most> link_type;
-  const FrameRows rows = {offset, captured, wire_length, time_us, link_type};
+  const proclabel::FrameColumns rows = {offset, captured, wire_length, time_us, link_type};
   const auto check = [&](size_t count) {
     for (size_t row = 0; row < count; row++) {
       const auto begin = static_cast<size_t>(offset[row]), bytes = static_cast<size_t>(captured[row]);
