@@ -130,6 +130,7 @@ export class SessionTable {
     if (entry < 0) entry = this.#start(batch, flow, timeUs, fromRemote)
     this.#rows.addPacket(entry, timeUs, batch.ipLength[row]!, flags, fromRemote)
     if (isTcp && flags & (flag.syn | flag.fin | flag.rst)) this.#follow(entry, flags, sequence, fromRemote)
+    if (this.#rows.get(entry, word.endReason) !== 0) this.#schedule(this.#sessions[entry]!)
     const name = batch.named?.get(row)
     if (name) this.#sessions[entry]!.nameSeen(name)
     return entry
@@ -256,17 +257,14 @@ export class SessionTable {
 
   #follow(entry: number, flags: number, sequence: number, fromRemote: boolean): void {
     const rows = this.#rows
-    const session = this.#sessions[entry]!
     if (flags & flag.syn) {
       rows.set(entry, fromRemote ? word.synIn : word.synOut, sequence)
-      session.openedBy(fromRemote === ((flags & flag.ack) !== 0))
+      this.#sessions[entry]!.openedBy(fromRemote === ((flags & flag.ack) !== 0))
     }
     if (flags & flag.fin) rows.set(entry, word.finished, rows.get(entry, word.finished) | (fromRemote ? 2 : 1))
     if (rows.get(entry, word.endReason) !== 0) return
     if (flags & flag.rst) rows.end(entry, 'rst')
     else if (rows.get(entry, word.finished) === 3) rows.end(entry, 'fin')
-    else return
-    this.#schedule(session)
   }
 
   #idleUs(isTcp: boolean): number {

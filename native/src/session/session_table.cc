@@ -194,7 +194,8 @@ uint32_t SessionTable::add_packet(const BatchColumns& batch, double base_us, uin
   Session& session = at(entry);
   count(session, time_us, batch.packet_ip_length[row], flags, from_remote);
   if (session.protocol == packet::protocol_tcp && (flags & (flag_syn | flag_fin | flag_rst)) != 0)
-    follow(entry, session, flags, sequence, from_remote);
+    follow(session, flags, sequence, from_remote);
+  if (session.end_reason != EndReason::none) schedule(entry, session);
   return entry;
 }
 
@@ -241,7 +242,7 @@ void SessionTable::end(uint32_t entry, EndReason reason) {
 }
 
 /** What SYN, FIN and RST tell. */
-void SessionTable::follow(uint32_t entry, Session& session, uint8_t flags, uint32_t sequence, bool from_remote) {
+void SessionTable::follow(Session& session, uint8_t flags, uint32_t sequence, bool from_remote) {
   if ((flags & flag_syn) != 0) {
     session.syn[from_remote] = sequence;
     session.is_in = from_remote != ((flags & flag_ack) != 0);
@@ -251,8 +252,6 @@ void SessionTable::follow(uint32_t entry, Session& session, uint8_t flags, uint3
   if (session.end_reason != EndReason::none) return;
   if ((flags & flag_rst) != 0) session.end_reason = EndReason::rst;
   else if (session.finished == 3) session.end_reason = EndReason::fin;
-  else return;
-  schedule(entry, session);
 }
 
 void SessionTable::advance(double now_us) {

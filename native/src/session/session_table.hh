@@ -113,7 +113,7 @@ class SessionTable {
   uint32_t start(const BatchColumns& batch, uint32_t flow, double time_us, bool from_remote,
                  std::span<const Text> tunnels);
   void end(uint32_t entry, EndReason reason);
-  void follow(uint32_t entry, Session& session, uint8_t flags, uint32_t sequence, bool from_remote);
+  void follow(Session& session, uint8_t flags, uint32_t sequence, bool from_remote);
   void look(uint32_t entry, double now_us);
   void schedule(uint32_t entry, Session& session);
   void unschedule(Session& session);
