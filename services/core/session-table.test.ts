@@ -120,7 +120,11 @@ suite('packets after the end', () => {
   })
 
   test('one that comes when the end was told is told after 5 s of silence too', () => {
-    const { told } = new Watched().see(...opened, ...closed).waitUntil(18_000).see(back(18_500, 'R')).waitUntil(30_000)
+    const { told } = new Watched()
+      .see(...opened, ...closed)
+      .waitUntil(18_000)
+      .see(back(18_500, 'R'))
+      .waitUntil(30_000)
     assert.deepEqual(told.slice(1), ['6011 due 40000 fin 3+2', '24500 due 40000 fin 3+3'])
   })
 
