@@ -17,7 +17,7 @@ const folder = mkdtempSync(join(tmpdir(), 'proclabel-baseline-'))
 after(() => rmSync(folder, { recursive: true }))
 
 test('the baseline classifier learns from an exported dataset as it is', async () => {
-  const conditions = () => ({ events: true, lostShare: 0, downs: [], offsetUs: 0, driftPpm: 0 })
+  const conditions = () => ({ events: true, lostShare: 0, periodUs: 50_000, downs: [], offsetUs: 0, driftPpm: 0 })
   const day = new Day({ hosts: 3, sessions: 2000, hours: 0.5, seed: 1, conditions, mirror: goodMirror })
   const { final } = await scoreInputs(day, defaultConstants)
   const [sessions, dataset] = [join(folder, 'labeled.jsonl'), join(folder, 'dataset')]

@@ -8,25 +8,30 @@ import { type Score, Scorer } from './score.ts'
 import { type TruthLine, TruthTable } from './truth-line.ts'
 
 /** Traffic as agents and sensor publish it, and who truly made it. */
-export interface Recorded {
+export interface Recorded<Input extends RecordedInput = RecordedInput> {
   truth: () => Iterable<TruthLine>
   /** In the order in which they are published. */
-  inputs: () => Iterable<RecordedInput>
+  inputs: () => Iterable<Input>
+}
+
+/** What a bus holds, and when it was taken in: microseconds since the epoch. */
+export interface TimedInput extends RecordedInput {
+  takenInUs: number
 }
 
 /** Clocks of truth and capture are one machine's. */
 const slackUs = 1_000_000
 
 /** Gathers sessions against this truth. */
-export function scorerOf(recorded: Pick<Recorded, 'truth'>): Scorer {
+export function scorerOf(truth: Iterable<TruthLine>): Scorer {
   const table = new TruthTable(slackUs)
-  for (const line of recorded.truth()) table.add(line)
+  for (const line of truth) table.add(line)
   return new Scorer(table)
 }
 
 /** Labels what was recorded in this process, live and by post-processing, and holds it against its truth. */
 export async function scoreInputs(recorded: Recorded, constants: MatchConstants): Promise<Score> {
-  const scorer = scorerOf(recorded)
+  const scorer = scorerOf(recorded.truth())
   const bus = new InProcessBus()
   const stop = new AbortController()
   const matcher = new Matcher({ bus, store: new MemoryStore(), constants, provisional: true, ...withinProcess })

@@ -1,81 +1,93 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { codecs, type Topic } from '#schemas'
-import type { BusRecord } from '#shared/bus/bus.ts'
-import { KafkaBus } from '#shared/bus/kafka.ts'
-import { unique } from '#shared/bus/kafka-fixture.ts'
-import { Services } from '../e2e/lab/services.ts'
-import { startStack } from '../e2e/stack/stack.ts'
+import kafkajs, { type TopicMessages } from 'kafkajs'
+import { kafkaOf } from '#shared/bus/kafka-fixture.ts'
+import { topicSettings } from '../cli/topic-settings.ts'
+import type { Services } from '../e2e/lab/services.ts'
+import { inputTopics } from '../matcher/matcher.ts'
+import { KafkaPipeline, partitions } from './kafka-pipeline.ts'
 import type { Score } from './score.ts'
-import { type Recorded, scorerOf } from './score-inputs.ts'
+import type { Recorded, TimedInput } from './score-inputs.ts'
 
-const partitions = 6
-/** Records of one publish at most. */
-const maxRecords = 500
-/** The resolver looks every 30 s: nothing for so long means that all is told. */
-const quietMs = 75_000
+/** Of one request: kafkajs sorts them in quadratic time. */
+const maxRecords = 1000
 
 export interface KafkaRun {
   score: Score
-  /** From the first record published to the last one told. */
-  seconds: number
-  /** Of `labeled-sessions`. */
+  /** Records that agents and sensor published, and how long it took to make and publish them. */
+  published: number
+  publishSeconds: number
+  /** Records of `labeled-sessions`, and how long the services took from their start to the last of them. */
   told: number
+  labelSeconds: number
 }
 
 /**
- * What `scoreInputs` does, by the services: a Kafka and a Redis of its own, two matchers and a resolver as their commands
- * start them, `matcherArgs` given to the matchers. The records are published in their order, as fast as Kafka takes them.
+ * What `scoreInputs` does, by the services, `matcherArgs` given to the matchers. Kafka holds all of the inputs, at the times at
+ * which they were taken in, when the services start: they read them as they would read them again after the loss of their
+ * state, as fast as they can.
  */
-export async function scoreOnKafka(recorded: Recorded, matcherArgs: readonly string[] = []): Promise<KafkaRun> {
-  await using parts = new AsyncDisposableStack()
-  const stack = await startStack({ kafka: true, redis: true })
-  parts.defer(() => stack.stop())
-  const services = new Services(stack, null)
-  parts.defer(() => services.kill())
-  await services.prepare(partitions)
-  const shared = ['--partitions', String(partitions)]
-  const matcher = () => services.start('matcher', [...shared, ...matcherArgs], 'reading')
-  await Promise.all([matcher(), matcher(), services.start('resolver', shared, 'reading')])
-
-  const bus = new KafkaBus({ brokers: stack.kafka!.brokers, clientId: 'lab', security: {} })
-  parts.defer(() => bus.close())
-  const scorer = scorerOf(recorded)
-  const stop = new AbortController()
-  let [told, toldMs] = [0, performance.now()]
-  const read = async () => {
-    for await (const { records, commit } of bus.subscribe(['labeled-sessions'], unique('lab'), stop.signal)) {
-      for (const { value } of records) scorer.add(codecs['labeled-sessions'].decode(value!))
-      told += records.length
-      toldMs = performance.now()
-      await commit()
-    }
+export async function scoreOnKafka(
+  recorded: Recorded<TimedInput>,
+  matcherArgs: readonly string[] = [],
+): Promise<KafkaRun> {
+  const pipeline = await KafkaPipeline.start()
+  try {
+    await takeTimesAsGiven(pipeline.services)
+    const publishMs = performance.now()
+    const published = await publish(pipeline.brokers, recorded.inputs())
+    const labelMs = performance.now()
+    await pipeline.startLabeling(matcherArgs)
+    const toldMs = await pipeline.untilTold()
+    const [publishSeconds, labelSeconds] = [(labelMs - publishMs) / 1000, (toldMs - labelMs) / 1000]
+    const { score, told } = await pipeline.score(recorded.truth())
+    await pipeline.services.stopAll()
+    return { score, published, publishSeconds, told, labelSeconds }
+  } finally {
+    await pipeline.stop()
   }
-  const reading = read()
-  parts.defer(async () => {
-    stop.abort()
-    await reading
-  })
-
-  const startMs = performance.now()
-  await publish(bus, recorded)
-  const publishedMs = performance.now()
-  while (performance.now() - Math.max(toldMs, publishedMs) < quietMs) await sleep(1000)
-  await services.stopAll()
-  return { score: scorer.score(), seconds: (toldMs - startMs) / 1000, told }
 }
 
-/** Readers go by the order in which the broker took the records of all topics: each publish ends before the next. */
-async function publish(bus: KafkaBus, recorded: Recorded): Promise<void> {
-  let topic: Topic = 'hosts'
-  let waiting: BusRecord[] = []
+/** The input topics keep the times that records bring, and records of any time. */
+async function takeTimesAsGiven(services: Services): Promise<void> {
+  const resources = inputTopics.map(topic => {
+    const settings = {
+      ...topicSettings(topic, { partitions, replication: 1 }),
+      'message.timestamp.type': 'CreateTime',
+      'retention.ms': '-1',
+    }
+    const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }))
+    return { type: kafkajs.ConfigResourceTypes.TOPIC, name: topic, configEntries }
+  })
+  await services.withAdmin(admin => admin.alterConfigs({ validateOnly: false, resources }))
+}
+
+/** Answers with the number of records. */
+async function publish(brokers: readonly string[], inputs: Iterable<TimedInput>): Promise<number> {
+  const createPartitioner = kafkajs.Partitioners.DefaultPartitioner
+  const producer = kafkaOf(brokers).producer({ idempotent: true, maxInFlightRequests: 1, createPartitioner })
+  await producer.connect()
+  let published = 0
+  let waiting: TimedInput[] = []
   const flush = async () => {
-    if (waiting.length > 0) await bus.publish(topic, waiting)
+    const topicMessages: TopicMessages[] = Array.from(
+      Map.groupBy(waiting, ({ topic }) => topic),
+      ([topic, list]) => ({
+        topic,
+        messages: list.map(({ key, value, takenInUs }) => ({
+          key,
+          value,
+          timestamp: String(Math.floor(takenInUs / 1000)),
+        })),
+      }),
+    )
+    await producer.sendBatch({ acks: -1, topicMessages })
+    published += waiting.length
     waiting = []
   }
-  for (const { topic: to, key, value } of recorded.inputs()) {
-    if (to !== topic || waiting.length === maxRecords) await flush()
-    topic = to
-    waiting.push({ key, value })
+  for (const input of inputs) {
+    waiting.push(input)
+    if (waiting.length === maxRecords) await flush()
   }
-  await flush()
+  if (waiting.length > 0) await flush()
+  await producer.disconnect()
+  return published
 }

@@ -34,7 +34,7 @@ const run = (command: string) => repeat(runs, () => runOnOneCore(command))
 
 async function labeledDay(): Promise<string> {
   const file = join(folder, 'day.jsonl')
-  const conditions = () => ({ events: false, lostShare: 0, downs: [], offsetUs: 20_000, driftPpm: 1 })
+  const conditions = () => ({ events: false, lostShare: 0, periodUs: 50_000, downs: [], offsetUs: 20_000, driftPpm: 1 })
   const { final } = await scoreInputs(new Day({ ...sourceDay, conditions, mirror: goodMirror }), defaultConstants)
   for (const { session } of final) appendFileSync(file, `${JSON.stringify(session)}\n`)
   return file

@@ -8,11 +8,11 @@ import {
   type Topic,
 } from '#schemas'
 import { SnapshotBuilder } from '../../agent/snapshots.ts'
+import { disturbances, nextPollUs } from './disturbances.ts'
 import { type HostPlan, type PlannedSocket, timeWaitUs } from './plan.ts'
 import type { DayProcess, Span } from './processes.ts'
 import type { Random } from './random.ts'
 
-const ms = 1000
 const source = 'etw'
 const messagesPerKeyframe = 60
 
@@ -21,6 +21,8 @@ export interface AgentConditions {
   events: boolean
   /** Of the events. */
   lostShare: number
+  /** Time between two polls that the agent asks for. */
+  periodUs: number
   /** True times at which no agent runs, each followed by a new run. */
   downs: readonly Span[]
   /** Host clock less true time at the beginning, microseconds, and how much it grows, parts per million. */
@@ -48,7 +50,7 @@ interface Change {
   socket: PlannedSocket
 }
 
-/** What an agent publishes on a planned host: a poll every 50 ms, give or take, and events if it has them. */
+/** What an agent publishes on a planned host: polls, as often as Windows lets it, and events if it has them. */
 export class DayAgent {
   readonly #hostId: string
   readonly #plan: HostPlan
@@ -95,7 +97,7 @@ export class DayAgent {
     return this.#record('hosts', {
       ...{ host_id: this.#hostId, names: [this.#hostId], os: 'windows', agent_version: 'day', boot_id: null },
       addresses: [{ ip: this.#plan.ip, since_us: null, until_us: null, namespace: null }],
-      poll_period_us: 50 * ms,
+      poll_period_us: this.#conditions.periodUs,
       updated_us: this.#clock(this.#startUs),
     })
   }
@@ -103,10 +105,12 @@ export class DayAgent {
   /** All that the agent says up to a true time. */
   until(untilUs: number): AgentRecord[] {
     const records: AgentRecord[] = []
-    for (; this.#pollUs < untilUs; this.#pollUs += this.#pause()) {
+    while (this.#pollUs < untilUs) {
+      const tookUs = this.#random.exponential(disturbances.pollUs)
       this.#advance(this.#pollUs)
       if (this.#isDown(this.#pollUs)) this.#builder = null
-      else this.#poll(this.#pollUs)
+      else this.#poll(this.#pollUs, tookUs)
+      this.#pollUs = nextPollUs(this.#pollUs, tookUs, this.#conditions.periodUs, this.#random)
     }
     if (this.#builder?.waitingSinceUs != null) records.push(this.#record('socket-snapshots', this.#builder.take()))
     const events = this.#takeEvents(untilUs)
@@ -121,12 +125,6 @@ export class DayAgent {
 
   #isDown(timeUs: number): boolean {
     return this.#conditions.downs.some(({ fromUs, toUs }) => timeUs >= fromUs && timeUs < toUs)
-  }
-
-  /** A timer that is a little late each time, and now and then much. */
-  #pause(): number {
-    const isStalled = this.#random.chance(0.0005)
-    return 50 * ms + this.#random.exponential(isStalled ? 200 * ms : ms)
   }
 
   /** Brings the truth to a time. */
@@ -144,7 +142,7 @@ export class DayAgent {
       this.#open.delete(this.#vanishings[next.vanish]!.socket)
   }
 
-  #poll(timeUs: number): void {
+  #poll(timeUs: number, tookUs: number): void {
     if (this.#builder === null) {
       this.#builder = new SnapshotBuilder(this.#hostId, `run ${++this.#run}`, messagesPerKeyframe)
       this.#shown.clear()
@@ -168,7 +166,7 @@ export class DayAgent {
     this.#builder.add({
       timeUs: this.#clock(timeUs),
       monotonicUs: Math.round(timeUs),
-      durationUs: 500,
+      durationUs: Math.round(tookUs),
       opened: opened.map(socket => toSocket(socket, timeUs)),
       closed,
       processes: opened.map(({ process }) => toProcess(process)),

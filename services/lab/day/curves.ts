@@ -54,7 +54,7 @@ const rows: string[][] = []
 for (const [title, constants] of settings) {
   const day = new Day({
     ...{ hosts: 1, sessions: Number(values.sessions), hours: Number(values.hours), seed: Number(values.seed) },
-    conditions: (host, span) => ({ ...usualAgent(host, span), events: false }),
+    conditions: (...of) => ({ ...usualAgent(...of), events: false }),
     mirror: goodMirror,
   })
   rows.push(row(title, await scoreInputs(day, { ...defaultConstants, precisionFloor: 0, ...constants })))

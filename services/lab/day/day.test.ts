@@ -9,7 +9,7 @@ import type { AgentConditions } from './agent.ts'
 import { Day, type DayShape, goodMirror } from './day.ts'
 
 const conditions = (host: number): AgentConditions => ({
-  ...{ events: true, lostShare: 0, downs: [], offsetUs: (host - 1) * 1_500_000, driftPpm: 20 },
+  ...{ events: true, lostShare: 0, periodUs: 50_000, downs: [], offsetUs: (host - 1) * 1_500_000, driftPpm: 20 },
 })
 const shape: DayShape = { hosts: 3, sessions: 1500, hours: 0.5, seed: 1, conditions, mirror: goodMirror }
 const polling: DayShape = { ...shape, conditions: host => ({ ...conditions(host), events: false }) }

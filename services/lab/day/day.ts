@@ -1,8 +1,10 @@
 import { HostDirectory } from '#core/host-directory.ts'
 import { codecs, type PacketBatch, partitionKey } from '#schemas'
 import { createCapture } from '../../capture/create-capture.ts'
+import type { TimedInput } from '../score-inputs.ts'
 import type { TruthLine } from '../truth-line.ts'
-import { type AgentConditions, type AgentRecord, DayAgent } from './agent.ts'
+import { type AgentConditions, DayAgent } from './agent.ts'
+import { restarts } from './disturbances.ts'
 import { Internet } from './internet.ts'
 import { type PlannedPacket, packetsOf, toBlock } from './packets.ts'
 import { type HostPlan, HostPlanner, type PlannedSession } from './plan.ts'
@@ -19,7 +21,7 @@ export interface DayShape {
   sessions: number
   hours: number
   seed: number
-  conditions: (host: number, span: Span) => AgentConditions
+  conditions: (host: number, span: Span, random: Random) => AgentConditions
   mirror: MirrorConditions
 }
 
@@ -38,12 +40,11 @@ export const goodMirror: MirrorConditions = Object.freeze({ lostShare: 0, lateUs
 /** The source's day: 7 hosts, 24 hours, 127,245 sessions. */
 export const sourceDay = Object.freeze({ hosts: 7, sessions: 127_245, hours: 24, seed: 1 })
 
-/** Clocks that are kept well; every agent is started anew once. */
-export function usualAgent(host: number, { fromUs, toUs }: Span): AgentConditions {
-  const downUs = fromUs + (toUs - fromUs) * (0.2 + host * 0.08)
-  const down = { fromUs: downUs, toUs: downUs + 15 * stepUs }
-  return { events: true, lostShare: 0, downs: [down], offsetUs: (host - 3) * 20_000, driftPpm: 1 }
-}
+/** The source's setting, and clocks that are kept well. */
+export const usualAgent: DayShape['conditions'] = (host, span, random) => ({
+  ...{ events: true, lostShare: 0, periodUs: 50_000, downs: restarts(span, random) },
+  ...{ offsetUs: (host - 3) * 20_000, driftPpm: 1 },
+})
 
 /** A simulated day of several hosts, the same for the same seed, with its truth. */
 export class Day {
@@ -75,30 +76,30 @@ export class Day {
     }
   }
 
-  /** What agents and sensor publish, in order of time, ending with a long silence. */
-  *inputs(): Generator<AgentRecord> {
+  /** What agents and sensor publish, each second at its end, and a long silence behind the last packet. */
+  *inputs(): Generator<TimedInput> {
     const { seed, conditions, mirror } = this.#shape
     const { fromUs } = this.#span
-    const agents = this.#plans.map(
-      (plan, host) =>
-        new DayAgent(hostIdOf(host), plan, fromUs, conditions(host, this.#span), new Random(seed * 99 + host)),
-    )
+    const agents = this.#plans.map((plan, host) => {
+      const random = new Random(seed * 99 + host)
+      return new DayAgent(hostIdOf(host), plan, fromUs, conditions(host, this.#span, random), random)
+    })
     const directory = new HostDirectory()
     for (const agent of agents) {
       const record = agent.announcement()
       directory.apply(codecs.hosts.decode(record.value))
-      yield record
+      yield { ...record, takenInUs: fromUs }
     }
     const capture = createCapture({ sensorId: 'day', runId: 'run 1', hosts: directory, keepUnmonitored: false })
     const packets = new PacketQueue(this.#plans, mirror, new Random(seed * 77))
     const endUs = packets.lastUs + silenceUs
     for (let untilUs = fromUs + stepUs; untilUs < endUs; untilUs += stepUs) {
-      for (const agent of agents) yield* agent.until(untilUs)
+      for (const agent of agents) for (const record of agent.until(untilUs)) yield { ...record, takenInUs: untilUs }
       const due = packets.take(untilUs)
       const batches = due.length > 0 ? capture.add(toBlock(due)) : []
-      for (const batch of [...batches, ...capture.tick(untilUs)]) yield toInput(batch)
+      for (const batch of [...batches, ...capture.tick(untilUs)]) yield toInput(batch, untilUs)
     }
-    for (const batch of capture.flush()) yield toInput(batch)
+    for (const batch of capture.flush()) yield toInput(batch, endUs)
   }
 }
 
@@ -146,10 +147,11 @@ class PacketQueue {
   }
 }
 
-const toInput = (batch: PacketBatch): AgentRecord => ({
+const toInput = (batch: PacketBatch, takenInUs: number): TimedInput => ({
   topic: 'packets',
   key: partitionKey(batch.host_id),
   value: codecs.packets.encode(batch),
+  takenInUs,
 })
 
 const hostIdOf = (host: number): string => `pc-${host + 1}`

@@ -1,15 +1,18 @@
 /**
  * The simulated day under all conditions, a row each: how many sessions get a label, and how many of the labels are right.
  *
- * `node services/lab/day/main.ts [--sessions 127245] [--hours 24] [--seed 1] [--row TEXT] [--wrong] [--set NAME=VALUE]
- * [--kafka]`: `--row` runs the rows whose title holds the text and prints their whole score, `--wrong` every wrong label too;
- * `--set` changes a matching constant of every row; `--kafka` labels by the services, on a Kafka and a Redis of their own.
+ * `node services/lab/day/main.ts [--sessions 127245] [--hours 24] [--seed 1] [--period 50] [--row TEXT] [--wrong]
+ * [--set NAME=VALUE] [--kafka]`: `--period` is the time between polls that agents ask for, milliseconds; `--row` runs the rows
+ * whose title holds the text and prints their whole score, `--wrong` every wrong label too; `--set` changes a matching constant
+ * of every row; `--kafka` labels by the services, on a Kafka and a Redis of their own, and tells where one
+ * process says otherwise.
  */
 import { parseArgs } from 'node:util'
 import { type MatchConstants, paperProfile } from '#core/constants.ts'
 import { matchConstants } from '../../cli/match-options.ts'
 import { count } from '../../cli/text-table.ts'
 import { conditionRow, conditionTable } from '../condition-table.ts'
+import { differencesText } from '../differences.ts'
 import type { Score } from '../score.ts'
 import { scoreInputs } from '../score-inputs.ts'
 import { scoreOnKafka } from '../score-on-kafka.ts'
@@ -51,6 +54,7 @@ const { values } = parseArgs({
     sessions: { type: 'string', default: String(sourceDay.sessions) },
     hours: { type: 'string', default: String(sourceDay.hours) },
     seed: { type: 'string', default: String(sourceDay.seed) },
+    period: { type: 'string', default: '50' },
     row: { type: 'string' },
     wrong: { type: 'boolean', default: false },
     set: { type: 'string', multiple: true, default: [] },
@@ -66,11 +70,16 @@ for (const { title, constants, agent, mirror } of rows) {
   const day = new Day({
     ...{ hosts: sourceDay.hosts, sessions: Number(values.sessions), hours: Number(values.hours) },
     seed: Number(values.seed),
-    conditions: (host, span) => ({ ...usualAgent(host, span), ...agent?.(host, span) }),
+    conditions: (host, span, random) => ({
+      ...usualAgent(host, span, random),
+      periodUs: 1000 * Number(values.period),
+      ...agent?.(host, span),
+    }),
     mirror: { ...goodMirror, ...mirror },
   })
-  const score = values.kafka ? await onKafka(day, constants) : await scoreInputs(day, { ...given, ...constants })
-  scores.set(title, score)
+  const inOneProcess = await scoreInputs(day, { ...given, ...constants })
+  const score = values.kafka ? await onKafka(day, constants, inOneProcess) : inOneProcess
+  if (title === polled || title === polledAsSource) scores.set(title, score)
   lines.push(conditionRow(title, score))
   if (values.row !== undefined) console.log(`${title}\n\n${scoreText(score)}\n`)
   if (values.wrong) {
@@ -81,10 +90,14 @@ console.log(conditionTable(lines))
 const [ours, paper] = [polled, polledAsSource].map(title => scores.get(title))
 if (ours && paper) console.log(`\n${sourceTables(ours, paper)}`)
 
-async function onKafka(day: Day, constants: Partial<MatchConstants> | undefined): Promise<Score> {
+async function onKafka(day: Day, constants: Partial<MatchConstants> | undefined, inOneProcess: Score): Promise<Score> {
   const profile = constants === paperProfile ? ['--profile', 'paper'] : []
   const set = values.set.flatMap(setting => ['--set', setting])
-  const { score, seconds, told } = await scoreOnKafka(day, [...profile, ...set])
-  console.log(`${count(told)} records of labeled sessions in ${Math.round(seconds)} s`)
-  return score
+  const run = await scoreOnKafka(day, [...profile, ...set])
+  console.log(
+    `${count(run.published)} records published in ${Math.round(run.publishSeconds)} s, ` +
+      `${count(run.told)} of labeled sessions told in ${Math.round(run.labelSeconds)} s`,
+  )
+  console.log(`${differencesText(run.score, inOneProcess)}\n`)
+  return run.score
 }

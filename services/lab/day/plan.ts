@@ -280,14 +280,15 @@ export class HostPlanner {
     return 1 * ms + (hash % 59) * ms
   }
 
-  /** Ephemeral ports in order of opening: mostly the next one, sometimes any that is free. */
+  /** Ephemeral ports in order of opening: of TCP mostly the next one, of UDP, and sometimes of TCP, any that is free. */
   #givePorts(): void {
     const freeAtUs = { tcp: new Float64Array(ports), udp: new Float64Array(ports) }
     let next = this.#random.below(ports)
     for (const socket of this.#sockets) {
       if (socket.localPort !== 0) continue
       const free = freeAtUs[socket.proto]
-      let port = this.#random.chance(0.7) ? next++ % ports : this.#random.below(ports)
+      const isNext = socket.proto === 'tcp' && this.#random.chance(0.7)
+      let port = isNext ? next++ % ports : this.#random.below(ports)
       while (free[port]! > socket.openUs) port = (port + 1) % ports
       free[port] = socket.closeUs + (socket.hasTimeWait ? timeWaitUs : 0) + 1
       socket.localPort = firstPort + port

@@ -1,3 +1,5 @@
+import { disturbances } from './disturbances.ts'
+
 /** What a program does on the network. */
 export type Habit =
   | 'dns'
@@ -24,17 +26,20 @@ export interface Program {
   isBrief: boolean
 }
 
+const { ownResolverShare } = disturbances
 const app = [
   ['web', 0.85],
   ['web-long', 0.15],
+  ['dns', ownResolverShare],
 ] as const
 const browser = [
   ['web', 0.55],
   ['quic', 0.35],
   ['web-long', 0.1],
+  ['dns', ownResolverShare],
 ] as const
 
-/** The mix of the source's 24 hours, its Table 3: shares are of its labels, so they are what to aim at. */
+/** The mix of the source's 24 hours, its Table 3: shares of the labels that it gave, so they are what to aim at. */
 const named: readonly Program[] = [
   {
     name: 'svchost.exe',

@@ -2,11 +2,12 @@ import { count, percent, table } from '../../cli/text-table.ts'
 import { type Judged, type Score, tally } from '../score.ts'
 import { programs } from './programs.ts'
 
-/** What the source reports of its 24 hours: shares of sessions that got a label. It does not say how many labels were right. */
+/** What the source reports of its 24 hours. It does not say how many labels were right. */
 const source = { live: 0.9017, final: 0.998, sessions: 127_245 }
-/** Programs that the source names, and the share of its labels that each has; the others have 8.04 % together. */
+/** Programs that the source names; its shares are of all sessions: with those of the others they make its match rate. */
 const named = programs.slice(0, 10)
 const others = '105 others'
+const unlabeled = 'no label'
 
 /** The source's tables beside ours and beside its matching on the same day, with what it could not report: how many labels are right. */
 export function sourceTables(ours: Score, paper: Score): string {
@@ -45,24 +46,25 @@ function stages(ours: Score, paper: Score): string {
 }
 
 function distribution(ours: Score, paper: Score): string {
-  const classOf = (name: string | undefined) => (named.some(program => program.name === name) ? name! : others)
-  const labeled = ({ final }: Score) => final.filter(({ verdict }) => verdict !== 'unlabeled')
-  const [our, theirs] = [labeled(ours), labeled(paper)]
+  const classOf = (name: string) => (named.some(program => program.name === name) ? name : others)
+  const byClass = ({ final }: Score) =>
+    Map.groupBy(final, ({ session }) => (session.label ? classOf(session.label.process) : unlabeled))
+  const [our, theirs] = [byClass(ours), byClass(paper)]
+  const truly = Map.groupBy(ours.final, ({ truth }) => classOf(truth.owners[0]!.process))
   const shares: [string, number][] = named.map(({ name, share }) => [name, share])
-  shares.push([others, 1 - shares.reduce((sum, [, share]) => sum + share, 0)])
-  const cells = (judged: readonly Judged[], name: string) => {
-    const list = judged.filter(({ session }) => classOf(session.label?.process) === name)
-    return [percent(list.length, judged.length), percent(tally(list).right, list.length)]
+  shares.push([others, source.final - shares.reduce((sum, [, share]) => sum + share, 0)], [unlabeled, 1 - source.final])
+  const cells = (list: readonly Judged[] = [], { final }: Score) => {
+    const { labeled, right } = tally(list)
+    return [percent(list.length, final.length), labeled === 0 ? '-' : percent(right, labeled)]
   }
-  const truly = ours.final.map(({ truth }) => truth.owners[0]!.process)
   return table(
     ['Process', 'Source', 'Truly', 'Its matching', 'right', 'Ours', 'right '],
     shares.map(([name, share]) => [
       name,
-      `${(100 * share).toFixed(2)} %`,
-      percent(truly.filter(process => classOf(process) === name).length, truly.length),
-      ...cells(theirs, name),
-      ...cells(our, name),
+      percent(share, 1),
+      percent(truly.get(name)?.length ?? 0, ours.final.length),
+      ...cells(theirs.get(name), paper),
+      ...cells(our.get(name), ours),
     ]),
   )
 }

@@ -2,9 +2,10 @@
  * `npm run lab`: the live lab, then its recording under all conditions, a row each.
  *
  * `npm run lab -- [--seconds 300] [--at-once 4] [--seed 1] [--events tracepoint] [--out FOLDER | --from FOLDER]
- * [--row TEXT] [--wrong] [--peers]`: `--from` takes a recording that an earlier run left in its `--out`; `--row` runs the rows whose
+ * [--row TEXT] [--wrong] [--peers] [--kafka]`: `--from` takes a recording that an earlier run left in its `--out`; `--row` runs the rows whose
  * title holds the text and prints their whole score, `--wrong` every wrong label too; `--peers` runs other programs of the
- * kind on one of the hosts and scores them on the same traffic. Needs root.
+ * kind on one of the hosts and scores them on the same traffic. `--kafka` has the services label, live: agents, capture, two
+ * matchers and a resolver, and in a second row one process, the same records. Needs root.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,13 +13,15 @@ import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { defaultConstants } from '#core/constants.ts'
 import { conditionRow, conditionTable } from '../condition-table.ts'
+import { differencesText } from '../differences.ts'
 import type { Judged } from '../score.ts'
 import { scoreInputs } from '../score-inputs.ts'
 import { scoreText, wrongText } from '../score-text.ts'
 import { conditions } from './conditions.ts'
+import { runLabOnKafka } from './on-kafka.ts'
 import { peerTable } from './peer-table.ts'
 import { Recording, readTruth } from './recording.ts'
-import { contradictions, type LabRecord, runLab } from './run.ts'
+import { contradictions, type LabOptions, type LabRecord, runLab } from './run.ts'
 import { hosts } from './switch.ts'
 
 const { values } = parseArgs({
@@ -32,21 +35,31 @@ const { values } = parseArgs({
     row: { type: 'string' },
     wrong: { type: 'boolean', default: false },
     peers: { type: 'boolean', default: false },
+    kafka: { type: 'boolean', default: false },
   },
 })
 
-async function run(folder: string): Promise<LabRecord> {
+const optionsFor = (folder: string): LabOptions => {
   const { seconds, seed, events, peers } = values
-  const lab = await runLab({
-    folder,
-    seconds: Number(seconds),
-    seed: Number(seed),
-    events,
-    peers,
-    atOnce: Number(values['at-once']),
-  })
+  return { folder, seconds: Number(seconds), seed: Number(seed), events, peers, atOnce: Number(values['at-once']) }
+}
+
+async function run(folder: string): Promise<LabRecord> {
+  const lab = await runLab(optionsFor(folder))
   console.log(`${runsText(lab)}\n`)
   return lab
+}
+
+async function runOnKafka(folder: string): Promise<void> {
+  const { lab, onKafka, inOneProcess } = await runLabOnKafka(optionsFor(folder))
+  console.log(`${runsText(lab)}\n`)
+  if (values.wrong) for (const one of onKafka.final) if (one.verdict === 'wrong') console.log(wrongText(one))
+  console.log(`${differencesText(onKafka, inOneProcess)}\n`)
+  const rows = [
+    conditionRow('the services, live', onKafka),
+    conditionRow('one process, the same records', inOneProcess),
+  ]
+  console.log(conditionTable(rows))
 }
 
 /** What ran, and what did not go as it was to. */
@@ -67,9 +80,7 @@ function runsText(lab: LabRecord): string {
   ].join('\n')
 }
 
-const folder = values.from ?? values.out ?? mkdtempSync(path.join(tmpdir(), 'proclabel-lab-'))
-mkdirSync(folder, { recursive: true })
-try {
+async function labelRecording(folder: string): Promise<void> {
   const lab = values.from === undefined ? await run(folder) : null
   const recording = await Recording.open({ capture: `${folder}/capture.pcap`, sockets: `${folder}/sockets` })
   const truth = readTruth(folder)
@@ -90,6 +101,13 @@ try {
   }
   console.log(conditionTable(rows))
   if (lab && values.peers) console.log(`\n${peerTable(lab, ofFirstHost)}`)
+}
+
+const folder = values.from ?? values.out ?? mkdtempSync(path.join(tmpdir(), 'proclabel-lab-'))
+mkdirSync(folder, { recursive: true })
+try {
+  if (values.kafka) await runOnKafka(folder)
+  else await labelRecording(folder)
 } finally {
   if (values.from === undefined && values.out === undefined) rmSync(folder, { recursive: true })
 }

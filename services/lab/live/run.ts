@@ -27,6 +27,7 @@ export interface LabOptions {
 }
 
 export interface LabRecord {
+  /** What was recorded, where nobody else observed. */
   capture: string
   sockets: string
   truth: TruthLine[]
@@ -38,13 +39,17 @@ export interface LabRecord {
 }
 
 /**
- * Real programs on seven hosts, an agent on each, tcpdump on the mirror port, and a witness. Needs root, and of Debian
- * bpftrace, tcpdump, iproute2, openssh-server, msmtp and the programs of mix.ts.
+ * Begins to watch hosts and mirror port. What is returned ends that and answers with the CPU share of the first host's agent; it
+ * throws if anything was missed.
  */
-export async function runLab(options: LabOptions): Promise<LabRecord> {
-  const { folder, seconds, events } = options
-  const files = { capture: `${folder}/capture.pcap`, sockets: `${folder}/sockets` }
-  mkdirSync(files.sockets, { recursive: true })
+export type Observe = (lab: LabSwitch, options: LabOptions) => Promise<() => Promise<number>>
+
+/**
+ * Real programs on seven hosts, who observes them (an agent on each, and tcpdump on the mirror port), and a witness. Needs
+ * root, and of Debian bpftrace, tcpdump, iproute2, openssh-server, msmtp and the programs of mix.ts.
+ */
+export async function runLab(options: LabOptions, observe: Observe = startRecording): Promise<LabRecord> {
+  const { folder, seconds } = options
   if (options.peers) await installPeers()
   const witness = await Witness.start(`${folder}/witness.txt`)
   const lab = new LabSwitch(`lab-${process.pid}`)
@@ -53,16 +58,16 @@ export async function runLab(options: LabOptions): Promise<LabRecord> {
     await startServers(lab, folder, seconds + 120)
     // Before the agents: those look once at who is in their namespace, and follow what comes of them.
     const drivers = await Promise.all(hosts.map(host => startDriver(lab, host, options)))
-    const stopRecording = await startRecording(lab, files, events)
+    const stopObserving = await observe(lab, options)
     await sleep(1000)
     const stopPeers = options.peers ? await startPeers(lab, hosts[0], folder) : async () => []
     const runs = (await Promise.all(drivers.map(drive => drive()))).flat()
     await sleep(2000)
     const peers = await stopPeers()
-    const agentCpuShare = await stopRecording()
+    const agentCpuShare = await stopObserving()
     const truth = await witness.stop(spaces)
     writeFileSync(`${folder}/truth.jsonl`, truth.map(line => `${JSON.stringify(line)}\n`).join(''))
-    return { ...files, truth, runs, agentCpuShare, peers }
+    return { ...recordingIn(folder), truth, runs, agentCpuShare, peers }
   } finally {
     await lab.network.close()
   }
@@ -92,15 +97,12 @@ async function startDriver(
   }
 }
 
-/**
- * An agent on each host, and tcpdump on the mirror port. What is returned ends them and answers with the CPU share of the
- * first agent; it throws if the capture is not whole.
- */
-async function startRecording(
-  lab: LabSwitch,
-  { capture, sockets }: { capture: string; sockets: string },
-  events: string,
-): Promise<() => Promise<number>> {
+const recordingIn = (folder: string) => ({ capture: `${folder}/capture.pcap`, sockets: `${folder}/sockets` })
+
+/** An agent on each host, and tcpdump on the mirror port. */
+async function startRecording(lab: LabSwitch, { folder, events }: LabOptions): Promise<() => Promise<number>> {
+  const { capture, sockets } = recordingIn(folder)
+  mkdirSync(sockets, { recursive: true })
   const dumpArgs = ['-i', 'eth0', '-w', capture, '-Z', 'root', '-B', '65536', '--immediate-mode']
   const dump = lab.network.start(lab.mirror, 'tcpdump', dumpArgs, { stdio: ['ignore', 'ignore', 'pipe'] })
   let said = ''
