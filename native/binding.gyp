@@ -4,6 +4,11 @@
       "target_name": "proclabel",
       "sources": [
         "src/binding.cc",
+        "src/annotate/annotator.cc",
+        "src/annotate/current_sessions.cc",
+        "src/annotate/pcapng_writer.cc",
+        "src/annotate/session_line.cc",
+        "src/annotate/session_spool.cc",
         "src/files/record_run.cc",
         "src/packet/batch_builder.cc",
         "src/packet/capture.cc",

@@ -38,6 +38,11 @@ export interface NativeAddon {
    */
   openSessions: (judgedTcpOrUdp: string, judgedOther: string) => NativeSessions
   /**
+   * Packets with what is known of their process. `spoolFile` is made for sessions beyond a part of them, and the caller's to delete.
+   * `noteOf` is told of a session's facts: JSON of the label's process and pid, stage, confidence, unknown cause, host.
+   */
+  openAnnotator: (spoolFile: string, noteOf: (facts: string) => NativeNote) => NativeAnnotator
+  /**
    * Reads the records of a pcap file that stand whole in `data` from `begin` to `end`, into the rows from `count` on; answers with
    * how many. It ends before one that is not an ordinary record, which is services/capture/files/pcap.ts's to read.
    */
@@ -358,4 +363,60 @@ export interface NativeEndedSessions {
   ends: Uint8Array
   firstUs: Float64Array
   protocol: Uint8Array
+}
+
+/** What goes with the packets of a session. */
+export interface NativeNote {
+  comment: string
+  /** Null without a label. */
+  process: string | null
+  /** 0 where only the program is known. */
+  pid: number
+}
+
+/**
+ * Sessions in, then packets. Sessions are held while packets may be of them, others wait in the spool's file. What the functions that
+ * were handed over throw is thrown on.
+ */
+export interface NativeAnnotator {
+  /** Labeled sessions as JSON lines, wherever they are parted. Throws where the spool's file cannot be written. */
+  read: (bytes: Uint8Array) => void
+  /** The last line is over. Answers with the sessions and the lines that were none, of all files so far. */
+  endFile: () => { sessions: number; bad: number }
+  /**
+   * Where annotated frames go: a pcapng of all, one for each process. `open` makes a file, whose number is how many there were before, and
+   * answers with the room (at least 512 KiB) from whose beginning `write` is to write so many bytes; null is that of all frames.
+   * `dropCopies`: a packet with the same time as a copy of it before is left out.
+   */
+  writeTo: (
+    whole: boolean,
+    perProcess: boolean,
+    cutPayload: boolean,
+    dropCopies: boolean,
+    open: (process: string | null) => Uint8Array,
+    write: (file: number, bytes: number) => void,
+  ) => void
+  /** Frames of a FrameBlock, in the order of the capture. */
+  annotate: (
+    data: Uint8Array,
+    offset: Int32Array,
+    captured: Int32Array,
+    wireLength: Int32Array,
+    timeUs: Float64Array,
+    linkType: Uint16Array,
+    count: number,
+  ) => void
+  /** Writes what is still in the rooms. Frames of sessions with a label, without one, of no session, and copies. */
+  finish: () => { labeled: number; unlabeled: number; outside: number; copies: number }
+  /** Tells `take` of payload in `data`, of each session as long as it answers that it wants more. */
+  payloads: (
+    data: Uint8Array,
+    offset: Int32Array,
+    captured: Int32Array,
+    wireLength: Int32Array,
+    timeUs: Float64Array,
+    linkType: Uint16Array,
+    count: number,
+    take: (sessionId: string, offset: number, bytes: number) => boolean,
+  ) => void
 }

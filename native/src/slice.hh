@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <type_traits>
 #include <vector>
 
@@ -15,6 +16,7 @@ class Slice {
   Slice(const void* begin, size_t size) : begin_(static_cast<const uint8_t*>(begin)), size_(size) {}
 
   size_t size() const { return size_; }
+  std::span<const uint8_t> bytes() const { return {begin_, size_}; }
 
   /** A copy of the T at `offset`, in the bytes' own order; works for any alignment. */
   template <typename T>

@@ -10,9 +10,17 @@ const longestFile = 8192
 
 const u16 = value => Buffer.from([value & 0xff, (value >> 8) & 0xff])
 
+const session = {
+  ...{ session_id: '5e', revision: 0, state: 'closed', host_id: 'desk', proto: 'udp', direction: 'out' },
+  ...{ local_ip: '10.0.0.1', local_port: 4000, remote_ip: '2001:db8::1', remote_port: 53, first_us: 1, last_us: 2e15 },
+  ...{ packets_out: 1, packets_in: 1, bytes_out: 60, bytes_in: 60, tcp_flags: 0, evidence: { candidates: [] } },
+  ...{ label: { process: 'a "b"', pid: 7 }, stage: 'A', confidence: 0.5, splt: [{ len: 60, gap_us: 0 }] },
+}
+
 /** By target: the files that these frames of one capture make. */
 const forms = {
   frame_decoder: frames => frames.map(({ linkType, bytes }) => Buffer.concat([u16(linkType), bytes])),
+  annotator: frames => frames.map(({ bytes }) => Buffer.concat([Buffer.from(`${JSON.stringify(session)}\n\0`), bytes])),
   capture: frames => [
     Buffer.concat(
       frames.flatMap(({ linkType, bytes }) => [u16(linkType), Buffer.from([1, 0]), u16(bytes.length), bytes]),

@@ -16,7 +16,7 @@ import { writeSeeds } from './fuzz-seeds.mjs'
 const seconds = process.env.PROCLABEL_FUZZ_SECONDS ?? '10'
 const seed = process.env.PROCLABEL_FUZZ_SEED ?? '1'
 
-const targets = ['frame_decoder', 'capture', 'record_run', 'etw_decoder']
+const targets = ['frame_decoder', 'capture', 'record_run', 'annotator', 'etw_decoder']
 const targetFile = target => `${target}_fuzz.cc`
 
 /** How many targets passed and failed. */
@@ -26,7 +26,7 @@ export async function fuzz(folder) {
     return { passed: 0, failed: 0 }
   }
   const compiler = 'clang++'
-  const sources = globSync(['src/{files,packet,session}/*.cc', ...pureWindowsSources], { cwd: native }).sort()
+  const sources = globSync(['src/{annotate,files,packet,session}/*.cc', ...pureWindowsSources], { cwd: native }).sort()
   const files = [...sources, ...targets.map(target => `test/fuzz/${targetFile(target)}`)]
   const objects = await compile(
     compiler,

@@ -15,8 +15,8 @@ const system = process.platform === 'linux' ? ['src/linux/*.cc'] : []
 const sources = globSync(
   [
     'test/*.cc',
-    'test/{files,packet,session,windows}/*.cc',
-    'src/{files,packet,session}/*.cc',
+    'test/{annotate,files,packet,session,windows}/*.cc',
+    'src/{annotate,files,packet,session}/*.cc',
     ...pureWindowsSources,
     ...system,
   ],

@@ -6,6 +6,7 @@ import type { LabeledSession } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import { exitCodes } from '#shared/exit-codes.ts'
 import packageJson from '../../package.json' with { type: 'json' }
+import type { Payloads } from '../embedded/payloads.ts'
 import { Dataset, type DatasetOptions } from '../export/dataset.ts'
 import { disguiseWith, privacyText } from '../export/disguise.ts'
 import { type Division, divide } from '../export/divide.ts'
@@ -54,8 +55,12 @@ export const exportCommand = (): Command =>
       }
       if (files.length > 0) {
         const payloads = await payloadsOf(files, flags, disguise)
-        const payloadOf = ({ session_id }: LabeledSession) => payloads?.get(session_id) ?? null
-        return exportFiles(files, { ...dataset, payloadOf }, disguise, division)
+        const payloadOf = ({ session_id }: LabeledSession) => payloads?.of(session_id) ?? null
+        try {
+          return await exportFiles(files, { ...dataset, payloadOf }, disguise, division)
+        } finally {
+          payloads?.close()
+        }
       }
       return runService('export', needsBrokers(flags), async parts => {
         const { runExportService } = await import('../export/main.ts')
@@ -70,21 +75,29 @@ async function payloadsOf(
   files: readonly string[],
   { payload, captures = [], format }: ExportFlags,
   disguise: (session: LabeledSession) => LabeledSession,
-): Promise<Map<string, Uint8Array> | null> {
+): Promise<Payloads | null> {
   if (payload === undefined && captures.length === 0) return null
   if (payload === undefined || captures.length === 0 || format === 'csv')
     throw new InputError('PROCLABEL_CONFIG', '--payload and --captures go together, with Parquet or JSON lines')
   const { captureFiles, mergeCaptures } = await import('../capture/files/merge-captures.ts')
   const { PacketLabels } = await import('../embedded/packet-labels.ts')
-  const { collectPayloads } = await import('../embedded/payloads.ts')
+  const { Payloads } = await import('../embedded/payloads.ts')
   const labels = new PacketLabels()
-  for (const file of files)
-    for await (const session of readSessions(file))
-      if (session !== null) labels.add({ ...session, session_id: disguise(session).session_id })
-  const packets = await mergeCaptures(await captureFiles(captures))
-  const payloads = await collectPayloads(packets, labels, payload)
-  await packets.close()
-  return payloads
+  const payloads = new Payloads(payload)
+  try {
+    for (const file of files)
+      for await (const session of readSessions(file))
+        if (session !== null) labels.add({ ...session, session_id: disguise(session).session_id })
+    const packets = await mergeCaptures(await captureFiles(captures))
+    await payloads.collect(packets, labels)
+    await packets.close()
+    return payloads
+  } catch (error) {
+    payloads.close()
+    throw error
+  } finally {
+    labels.close()
+  }
 }
 
 async function exportFiles(

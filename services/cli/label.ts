@@ -109,8 +109,11 @@ export const labelCommand = (): Command =>
     if (labels !== null) {
       const again = await mergeCaptures(files)
       const { annotate } = await embedded.annotate()
-      await annotate(again, labels, { pcapng: flags.pcapng!, perProcess: null, cutPayload: false })
+      labels.native.endFile()
+      const rest = { perProcess: null, cutPayload: false, dropCopies: isByHost(files) }
+      await annotate(again, labels, { pcapng: flags.pcapng!, ...rest })
       await again.close()
+      labels.close()
     }
 
     const { read, skipped } = packets.statistics()

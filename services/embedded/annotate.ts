@@ -1,8 +1,8 @@
-import { mkdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { type PacketNote, PcapngWriter } from '../capture/files/write-pcapng.ts'
+import { InputError, ProclabelError } from '#shared/errors.ts'
 import type { PacketSource } from '../capture/packet-source.ts'
-import type { PacketLabels, SessionOfPackets } from './packet-labels.ts'
+import type { PacketLabels } from './packet-labels.ts'
 
 /** Where annotated frames go. */
 export interface AnnotatedFrames {
@@ -11,67 +11,64 @@ export interface AnnotatedFrames {
   perProcess: string | null
   /** Frames end where their TCP or UDP payload begins. */
   cutPayload: boolean
+  /** A packet is left out that is the copy of one before at the same time: capture files by host have it twice. */
+  dropCopies: boolean
 }
 
 export interface AnnotateResult {
-  frames: number
-  /** Frames of sessions with a label, of sessions without one, and of no session. */
+  /** Frames of sessions with a label, of sessions without one, of no session, and copies that were left out. */
   labeled: number
   unlabeled: number
   outside: number
+  copies: number
 }
 
-/** Writes the frames of a capture again, each with what is known of its process. */
+const roomBytes = 1 << 20
+
+interface File {
+  path: string
+  descriptor: number
+  room: Uint8Array
+}
+
+/** Writes the frames of a capture again, each with what is known of its process. Throws InputError for a file that cannot be made, PROCLABEL_OUTPUT when one cannot be written. */
 export async function annotate(
   packets: PacketSource,
-  labels: PacketLabels,
-  { pcapng, perProcess, cutPayload }: AnnotatedFrames,
+  { native }: PacketLabels,
+  { pcapng, perProcess, cutPayload, dropCopies }: AnnotatedFrames,
 ): Promise<AnnotateResult> {
-  const whole = pcapng === null ? null : new PcapngWriter(pcapng)
   if (perProcess !== null) mkdirSync(perProcess, { recursive: true })
-  const byProcess = new Map<string, PcapngWriter>()
-  const writerOf = (process: string): PcapngWriter => {
-    const known = byProcess.get(process)
-    if (known) return known
-    const writer = new PcapngWriter(join(perProcess!, `${encodeURIComponent(process)}.pcapng`))
-    byProcess.set(process, writer)
-    return writer
+  const files: File[] = []
+  const open = (process: string | null) => {
+    const path = process === null ? pcapng! : join(perProcess!, `${encodeURIComponent(process)}.pcapng`)
+    const file = { path, descriptor: openFile(path), room: Buffer.allocUnsafeSlow(roomBytes) }
+    files.push(file)
+    return file.room
   }
-  const notesOf = remembered()
-  const result = { frames: 0, labeled: 0, unlabeled: 0, outside: 0 }
-  for await (const { count, data, offset, captured, wireLength, timeUs, linkType } of packets.blocks()) {
-    for (let i = 0; i < count; i++) {
-      const begin = offset[i]!
-      const end = begin + captured[i]!
-      const sessions = labels.find(data, begin, end, wireLength[i]!, timeUs[i]!, linkType[i]!)
-      const cut = cutPayload ? Math.min(end, labels.payloadOffset) : end
-      const notes = notesOf(sessions)
-      if (sessions.length === 0) result.outside++
-      else if (sessions.some(({ process }) => process !== null)) result.labeled++
-      else result.unlabeled++
-      whole?.packet(data, begin, cut, wireLength[i]!, timeUs[i]!, linkType[i]!, notes)
-      if (perProcess === null) continue
-      for (const process of processesOf(sessions))
-        writerOf(process).packet(data, begin, cut, wireLength[i]!, timeUs[i]!, linkType[i]!, notes)
-    }
-    result.frames += count
+  const write = (number: number, bytes: number) => writeFile(files[number]!, bytes)
+  try {
+    native.writeTo(pcapng !== null, perProcess !== null, cutPayload, dropCopies, open, write)
+    for await (const { data, offset, captured, wireLength, timeUs, linkType, count } of packets.blocks())
+      native.annotate(data, offset, captured, wireLength, timeUs, linkType, count)
+    return native.finish()
+  } finally {
+    for (const { descriptor } of files) closeSync(descriptor)
   }
-  whole?.close()
-  for (const writer of byProcess.values()) writer.close()
-  return result
 }
 
-const processesOf = (sessions: readonly SessionOfPackets[]): Set<string> =>
-  new Set(sessions.flatMap(({ process }) => process ?? []))
+function openFile(path: string): number {
+  try {
+    return openSync(path, 'w')
+  } catch (error) {
+    throw new InputError('PROCLABEL_OUTPUT', `cannot write ${path}: ${(error as Error).message}`, error)
+  }
+}
 
-/** The notes of sessions; lists that stay the same are not made anew for each frame. */
-function remembered(): (sessions: readonly SessionOfPackets[]) => readonly PacketNote[] {
-  const known = new WeakMap<readonly SessionOfPackets[], readonly PacketNote[]>()
-  return sessions => {
-    const before = known.get(sessions)
-    if (before) return before
-    const notes = sessions.map(({ note }) => note)
-    known.set(sessions, notes)
-    return notes
+function writeFile({ path, descriptor, room }: File, bytes: number): void {
+  try {
+    for (let done = 0; done < bytes; ) done += writeSync(descriptor, room, done, bytes - done)
+  } catch (cause) {
+    const { message } = cause as Error
+    throw new ProclabelError('PROCLABEL_OUTPUT', `cannot write ${path}: ${message}`, { cause })
   }
 }
