@@ -1,16 +1,27 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import kafkajs from 'kafkajs'
 import { codecs, type DeadLetter, type LabeledSession } from '#schemas'
 import { KafkaBus } from '#shared/bus/kafka.ts'
-import { unique, until } from '#shared/bus/kafka-fixture.ts'
+import { grant, unique, until } from '#shared/bus/kafka-fixture.ts'
 import { keepLatest, labeledInProcess, recordedHosts, type Sessions } from './faults/recorded-hosts.ts'
-import { Services } from './lab/services.ts'
+import { Services, serviceUsers } from './lab/services.ts'
 import { startStack } from './stack/stack.ts'
 
 const hostId = 'host-0'
 const partitions = 2
 const topic = 'winlogbeat'
+/** What `topics acls` cannot know: which topic is the site's own. */
+const mayReadItsTopic = {
+  principal: 'User:import',
+  host: '*',
+  permissionType: kafkajs.AclPermissionTypes.ALLOW,
+  operation: kafkajs.AclOperationTypes.READ,
+  resourceType: kafkajs.AclResourceTypes.TOPIC,
+  resourceName: topic,
+  resourcePatternType: kafkajs.ResourcePatternTypes.LITERAL,
+}
 
 /** The event by which Sysmon would have told of a session, in the shape that Winlogbeat sends. */
 function sysmonEvent(session: LabeledSession): string {
@@ -42,21 +53,22 @@ function sysmonEvent(session: LabeledSession): string {
   })
 }
 
-test('events that a topic gathers label the sessions of their host, also where the importer was killed meanwhile', {
+test('on a secured stack, events that a topic gathers label the sessions of their host, also where the importer was killed meanwhile', {
   timeout: 300_000,
 }, async t => {
   const parts = new AsyncDisposableStack()
   t.after(() => parts.disposeAsync())
-  const stack = await startStack({ kafka: true, redis: true })
+  const stack = await startStack({ kafka: true, redis: true, secured: true, users: serviceUsers })
   parts.defer(() => stack.stop())
   const { brokers } = stack.kafka!
   const services = new Services(stack, null)
   parts.defer(() => services.kill())
   await services.prepare(partitions)
-  await services.withAdmin(admin =>
-    admin.createTopics({ topics: [{ topic, numPartitions: 3 }], waitForLeaders: false }),
-  )
-  const bus = new KafkaBus({ brokers, clientId: 'test' })
+  await services.withAdmin(async admin => {
+    await admin.createTopics({ topics: [{ topic, numPartitions: 3 }], waitForLeaders: false })
+    await grant(admin, [mayReadItsTopic])
+  })
+  const bus = new KafkaBus({ brokers, clientId: 'test', security: services.adminSecurity })
   parts.defer(() => bus.close())
   await services.start('matcher', ['--partitions', String(partitions)], 'reading')
 
