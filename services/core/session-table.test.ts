@@ -141,6 +141,12 @@ suite('packets after the end', () => {
   })
 })
 
+test('a SYN that comes late, when the session has ended, is its own', () => {
+  const late = [back(1, 'SA9'), out(2, 'A'), out(3, 'FA'), back(4, 'FA'), out(0, 'S1')]
+  const watched = new Watched().see(...late).see(out(5, 'S2'))
+  assert.deepEqual(watched.finish().map(words), ['40000 fin 3+2', '40000 shutdown 1+0'])
+})
+
 suite('SYNs of a session that goes on', () => {
   test('one that is sent again is the same connection', () => {
     const watched = new Watched().see(out(0, 'S1'), out(1000, 'S1'), back(1001, 'SA9'), out(3000, 'S1'))

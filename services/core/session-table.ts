@@ -252,7 +252,9 @@ export class SessionTable {
     if (timeUs >= this.#silentUs(entry, isTcp)) return true
     if ((flags & (flag.syn | flag.ack)) !== flag.syn || !isTcp) return false
     const earlier = this.#rows.get(entry, fromRemote ? word.synIn : word.synOut)
-    return earlier === sequence ? false : earlier >= 0 || this.#rows.get(entry, word.endReason) !== 0
+    if (earlier >= 0) return earlier !== sequence
+    // A SYN that is older than what was seen after it came late: it opened this session.
+    return this.#rows.get(entry, word.endReason) !== 0 && timeUs > this.#rows.get(entry, word.lastUs)
   }
 
   #follow(entry: number, flags: number, sequence: number, fromRemote: boolean): void {

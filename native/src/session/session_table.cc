@@ -58,7 +58,9 @@ bool is_over(const Session& session, double time_us, uint8_t flags, uint32_t seq
   if (time_us >= silent_us(session)) return true;
   if ((flags & (flag_syn | flag_ack)) != flag_syn || session.protocol != packet::protocol_tcp) return false;
   const int64_t earlier = session.syn[from_remote];
-  return earlier != sequence && (earlier >= 0 || session.end_reason != EndReason::none);
+  if (earlier >= 0) return earlier != sequence;
+  // A SYN that is older than what was seen after it came late: it opened this session.
+  return session.end_reason != EndReason::none && time_us > session.last_us;
 }
 
 void count(Session& session, double time_us, uint32_t ip_length, uint8_t flags, bool from_remote) {
