@@ -17,6 +17,11 @@ bool is_start(int64_t read_us, int64_t told_us, bool is_exact) {
   return is_exact ? read_us == told_us : std::llabs(read_us - told_us) <= start_slack_us;
 }
 
+/** A path through the descriptors or the folder of the process that runs it: fexecve(3) makes such. */
+bool is_seen_by_itself(const std::string& path) {
+  return path.starts_with("/dev/fd/") || path.starts_with("/proc/self/") || path.starts_with("/proc/thread-self/");
+}
+
 }  // namespace
 
 void ProcessBook::read_all() {
@@ -56,6 +61,8 @@ void ProcessBook::exec(int32_t pid, std::string path) {
     if (read(pid, 0) == nullptr) return;
     found = entries_.find(pid);
   }
+  // So browsers start processes of their own program; read from here, the link is ours.
+  if (path == "/proc/self/exe") return;
   Entry& entry = found->second;
   entry.program = std::move(path);
   entry.process = nullptr;
@@ -144,8 +151,9 @@ void ProcessBook::settle(Entry& entry) {
     entry.is_start_exact = true;
   }
   if (!entry.program.empty()) {
+    const bool leads_here = process.container_id.empty() && !is_seen_by_itself(entry.program);
     // What it runs by now may be another program than at the event; in a container the path leads elsewhere from here.
-    const std::string here = process.container_id.empty() ? resolved(entry.program) : std::string();
+    const std::string here = leads_here ? resolved(entry.program) : std::string();
     process.path = !here.empty() ? here : is_there && !now->path.empty() ? now->path : entry.program;
     process.name = base_name(process.path);
     if (!process.path.starts_with('/')) process.path.clear();

@@ -127,6 +127,12 @@ export const heldUdp: Record<string, ProgramKind> = {
 export const brief: Record<string, ProgramKind> = {
   'brief curl': address => curl(url('http', address, 0)),
   'brief dig': address => ({ command: find('dig'), args: [`@${address}`, 'quick.example.com', '+tries=1'] }),
+  // As browsers start their processes: the path is that of whoever follows it.
+  'brief python, by its own link': address =>
+    python(
+      `import os, sys; os.execv('/proc/self/exe', ['python3', *sys.argv[1:]])`,
+      ...['-c', pythonTcp, address, '0', '0'],
+    ),
   'refused curl': address => ({ ...curl(`http://${inUrl(address)}:81/`), statuses: [7] }),
 }
 
