@@ -1,5 +1,5 @@
 import { type MatchConstants, paperProfile } from '#core/constants.ts'
-import { serverDomain } from './mix.ts'
+import { serverDomain } from './place.ts'
 import type { AgentRecord, Change, Frame } from './recording.ts'
 import { hosts } from './switch.ts'
 

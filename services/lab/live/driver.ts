@@ -1,18 +1,24 @@
 /**
- * What the users of one host do: programs one after the other, several at a time, from the host's own namespace. Argument: a
- * `DriverTask` as JSON. Says `ready`, begins when it reads something, and writes a `DriverRun` a line.
+ * What the users of one host do: daemons all the time, long connections, and programs one after the other, several at a time,
+ * from the host's own namespace. Argument: a `DriverTask` as JSON. Says `ready`, begins when it reads something, and writes a
+ * `DriverRun` a line.
  */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ended } from '../../e2e/lab/network.ts'
+import type { Program } from '../../e2e/lab/programs.ts'
 import { Random } from '../day/random.ts'
-import { kinds, type Place } from './mix.ts'
+import { daemons, lasting } from './daemons.ts'
+import { kinds } from './mix.ts'
+import type { Kind, Place } from './place.ts'
 
 export interface DriverTask {
-  place: Omit<Place, 'random' | 'neighbour'>
+  place: Omit<Place, 'random' | 'neighbour' | 'leftMs'>
   /** Addresses of the other hosts. */
   neighbours: readonly (readonly [string, string])[]
+  /** This host's place among them. */
+  host: number
   seconds: number
   atOnce: number
   seed: number
@@ -36,31 +42,62 @@ export interface Told {
   time: number
 }
 
-const weights = kinds.map(kind => [kind, kind.weight] as const)
+/** Long connections at the same time. */
+const lastingAtOnce = 2
+/** After the last start programs have so long to end. */
+const graceMs = 15_000
 
-async function work({ place, neighbours }: DriverTask, random: Random, endMs: number): Promise<void> {
-  while (performance.now() < endMs) {
-    const kind = random.weighted(weights)
-    const { command, args, input, statuses } = kind.program({ ...place, random, neighbour: random.pick(neighbours) })
-    const child = spawn(command, args, { stdio: 'pipe' })
-    child.stdin.on('error', () => {}) // a program that ended without reading
-    child.stdin.end(input ?? '')
-    const { status, output, errors } = await ended(child)
-    const isDone = (statuses ?? [0]).includes(status ?? -1)
-    const told = output.split('\n').filter(line => line.startsWith('{'))
-    const run: DriverRun = {
-      kind: kind.name,
-      problem: isDone ? null : `status ${status}: ${errors.trim()}`,
-      told: told.map(line => JSON.parse(line)),
-    }
-    console.log(JSON.stringify(run))
-    await sleep(random.below(300))
+const task: DriverTask = JSON.parse(process.argv[2]!)
+const canRun = ({ needs }: { needs?: Kind['needs'] }): boolean => needs === undefined || needs in task.place.commands
+
+function placeFor(random: Random, endMs: number): Place {
+  return { ...task.place, random, neighbour: random.pick(task.neighbours), leftMs: endMs - performance.now() }
+}
+
+/** `endMs`: when it is ended if it still runs, of which `isDaemon` makes no failure. */
+async function runProgram(kind: string, program: Program, endMs: number, isDaemon = false): Promise<void> {
+  const { command, args, input, statuses } = program
+  const child = spawn(command, args, { stdio: 'pipe', detached: true })
+  child.stdin.on('error', () => {}) // a program that ended without reading
+  child.stdin.end(input ?? '')
+  const outcome = ended(child)
+  const late = setTimeout(() => endGroup(child), Math.max(0, endMs - performance.now()))
+  const { status, output, errors } = await outcome
+  clearTimeout(late)
+  const isDone = (statuses ?? [0]).includes(status ?? -1) || (isDaemon && performance.now() >= endMs)
+  const told = output.split('\n').filter(line => line.startsWith('{'))
+  const problem = isDone ? null : `status ${status}: ${errors.trim().slice(-500)}`
+  const run: DriverRun = { kind, problem, told: told.map(line => JSON.parse(line)) }
+  console.log(JSON.stringify(run))
+}
+
+/** A browser is many processes. */
+function endGroup(child: ChildProcess): void {
+  try {
+    process.kill(-child.pid!, 'SIGKILL')
+  } catch {
+    // It has just ended.
   }
 }
 
-const task: DriverTask = JSON.parse(process.argv[2]!)
+async function work(list: readonly Kind[], random: Random, endMs: number): Promise<void> {
+  const weights = list.filter(canRun).map(kind => [kind, kind.weight] as const)
+  while (performance.now() < endMs) {
+    const kind = random.weighted(weights)
+    await runProgram(kind.name, kind.program(placeFor(random, endMs)), endMs + graceMs)
+    await sleep(random.below(600))
+  }
+}
+
 console.log('ready')
 await once(process.stdin, 'data')
 process.stdin.destroy()
 const endMs = performance.now() + 1000 * task.seconds
-await Promise.all(Array.from({ length: task.atOnce }, (_, i) => work(task, new Random(task.seed * 100 + i), endMs)))
+const randoms = Array.from({ length: task.atOnce + lastingAtOnce + 1 }, (_, i) => new Random(task.seed * 100 + i))
+const [daemonRandom, ...workers] = randoms
+await Promise.all([
+  ...daemons
+    .filter(daemon => canRun(daemon) && daemon.on.includes(task.host))
+    .map(({ name, program }) => runProgram(name, program(placeFor(daemonRandom!, endMs)), endMs, true)),
+  ...workers.map((random, i) => work(i < lastingAtOnce ? lasting : kinds, random, endMs)),
+])

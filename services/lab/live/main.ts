@@ -18,6 +18,7 @@ import type { Judged } from '../score.ts'
 import { scoreInputs } from '../score-inputs.ts'
 import { scoreText, wrongText } from '../score-text.ts'
 import { conditions } from './conditions.ts'
+import { loadText, readLoad } from './load.ts'
 import { runLabOnKafka } from './on-kafka.ts'
 import { peerTable } from './peer-table.ts'
 import { Recording, readTruth } from './recording.ts'
@@ -64,7 +65,7 @@ async function runOnKafka(folder: string): Promise<void> {
 
 /** What ran, and what did not go as it was to. */
 function runsText(lab: LabRecord): string {
-  const { runs, truth } = lab
+  const { runs, truth, missing } = lab
   const byKind = Map.groupBy(runs, ({ kind }) => kind)
   const kinds = [...byKind].map(([kind, list]) => `${list.length} ${kind}`).sort()
   const failed = runs.filter(({ problem }) => problem !== null)
@@ -72,7 +73,9 @@ function runsText(lab: LabRecord): string {
   const said = runs.reduce((sum, { told }) => sum + told.length, 0)
   const seen = `${truth.length} connections and exchanges seen by the witness`
   const against = contradictions(lab)
+  const leftOut = Object.entries(missing).map(([tool, why]) => `left out, since it could not be had: ${tool} (${why})`)
   return [
+    ...leftOut,
     `${runs.length} programs: ${kinds.join(', ')}`,
     `${seen}; ${said} of them told by the programs themselves, otherwise ${against.length}`,
     ...against,
@@ -84,6 +87,7 @@ async function labelRecording(folder: string): Promise<void> {
   const lab = values.from === undefined ? await run(folder) : null
   const recording = await Recording.open({ capture: `${folder}/capture.pcap`, sockets: `${folder}/sockets` })
   const truth = readTruth(folder)
+  console.log(`${loadText(readLoad(folder), recording.paces)}\n`)
   const rows: string[][] = []
   const ofFirstHost = new Map<string, Judged[]>()
   for (const condition of conditions) {

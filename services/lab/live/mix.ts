@@ -1,47 +1,12 @@
-import { fileURLToPath } from 'node:url'
 import { worldAddress } from '../../e2e/lab/network.ts'
 import { brief, find, heldTcp, heldUdp, namedCurl, type Program } from '../../e2e/lab/programs.ts'
-import type { Random } from '../day/random.ts'
-
-/** What a program is told of the place where it runs. */
-export interface Place {
-  random: Random
-  /** This host's IPv4 address. */
-  local: string
-  /** Addresses of another observed host, IPv4 and IPv6, where servers wait (`serverPort`, SSH). */
-  neighbour: readonly [string, string]
-  /** The mail and SSH server's. */
-  annex: readonly [string, string]
-  /** Files of the run: SSH keys. */
-  folder: string
-}
-
-export interface Kind {
-  name: string
-  /** Of all runs. */
-  weight: number
-  program: (place: Place) => Program
-}
+import { address, either, type Kind, length, moment, names, type Place, shape, shapesScript } from './place.ts'
+import { runtimes } from './runtimes.ts'
 
 /** On each host a Node server, and next to it three processes that share a port. */
 export const serverPort = 8000
 export const sharedPort = 8001
 export const sshPort = 2222
-
-/** Server names, all of one length: an address serves many of them. */
-export const serverDomain = '.lab.example'
-const names = Array.from({ length: 40 }, (_, i) => `n${String(i).padStart(2, '0')}${serverDomain}`)
-/** Programs come back to the same few addresses, and share them. */
-const address = ({ random }: Place): string => worldAddress(random.chance(0.3) ? 6 : 4, 1 + random.ranked(60))
-const either = (place: Place, [v4, v6]: readonly [string, string]): string => (place.random.chance(0.3) ? v6 : v4)
-/** Milliseconds: half a second in the middle, a few of many seconds. */
-const length = ({ random }: Place): number => Math.round(Math.min(40_000, random.logNormal(400, 1.3)))
-
-const script = fileURLToPath(new URL('shapes.py', import.meta.url))
-const shape = (name: string, ...args: (string | number)[]): Program => ({
-  command: find('python3'),
-  args: [script, name, ...args.map(String)],
-})
 
 const held = ['curl', 'curl, TLS', 'wget', 'python', 'node', 'node, TLS', 'bash', 'git', 'ssh'] as const
 const asked = ['python, UDP', 'python, connected UDP', 'dig', 'dig, TCP'] as const
@@ -73,8 +38,15 @@ export const kinds: readonly Kind[] = [
     weight: 2,
     program: ({ random }) => heldTcp.curl!(random.pick(names), random.below(100)),
   },
-  { name: 'burst', weight: 5, program: place => shape('burst', address(place), 80, 10 + place.random.below(40)) },
-  { name: 'crowd', weight: 1, program: place => shape('crowd', address(place), 80, 20, length(place)) },
+  { name: 'burst', weight: 1, program: place => shape('burst', address(place), 80, 10 + place.random.below(30), 0) },
+  {
+    name: 'pages',
+    weight: 6,
+    program: place => shape('burst', address(place), 80, 4 + place.random.below(12), moment(place)),
+  },
+  { name: 'pages by node', weight: 2, program: place => nodePages(place, 4 + place.random.below(12)) },
+  ...runtimes,
+  { name: 'crowd', weight: 0.5, program: place => shape('crowd', address(place), 80, 20, length(place)) },
   { name: 'UDP pings', weight: 2, program: place => shape('pings', address(place), 5000, 10) },
   {
     name: 'UDP chatter',
@@ -91,7 +63,7 @@ export const kinds: readonly Kind[] = [
     program: place => {
       const [there, port] = [address(place), 41_000 + place.random.below(3)]
       return place.random.chance(0.5)
-        ? { command: find('python3'), args: [script, 'from_port', there, '80', String(port)] }
+        ? { command: find('python3'), args: [shapesScript, 'from_port', there, '80', String(port)] }
         : { command: process.execPath, args: ['-e', nodeFromPort, there, String(port)] }
     },
   },
@@ -117,6 +89,18 @@ export const kinds: readonly Kind[] = [
     }),
   },
 ]
+
+/** One page after the other from one server, as programs with a single thread do. */
+const nodePages = (place: Place, count: number): Program => {
+  const script = `
+const [host, ms, count] = process.argv.slice(1)
+const ask = left => left > 0 && require('http').get({ host, path: '/ms=' + ms + '/', agent: false }, answer => {
+  answer.resume().on('end', () => ask(left - 1))
+}).on('error', () => {})
+ask(Number(count))
+`
+  return { command: process.execPath, args: ['-e', script, address(place), String(moment(place)), String(count)] }
+}
 
 const nodeFromPort = `
 const [host, localPort] = process.argv.slice(1)

@@ -9,7 +9,7 @@ import { differences } from '../differences.ts'
 import { KafkaPipeline } from '../kafka-pipeline.ts'
 import type { Score } from '../score.ts'
 import { scoreInputs } from '../score-inputs.ts'
-import { cpuShareOf } from './peers.ts'
+import { LoadWatch } from './load.ts'
 import { type LabOptions, type LabRecord, type Observe, runLab } from './run.ts'
 import { hosts } from './switch.ts'
 
@@ -56,20 +56,20 @@ const publishing =
     const closePorts = await Promise.all([...hosts, mirror].map(side => bringPorts(network, side, folder, ports)))
     const producers = new Services(stack, network)
     const spool = (of: string) => ['--spool', `${folder}/spool-${of}`]
-    const startMs = performance.now()
     const agents = await Promise.all(
       hosts.map(host =>
         producers.start('agent', ['--host', host, '--events', events, ...spool(host)], 'polling sockets', host),
       ),
     )
+    const watch = new LoadWatch(hosts.map((host, i) => [host, agents[i]!.child.pid!]))
     while ((await countRecords(services, ['hosts'])) < hosts.length) await sleep(100)
     const from = ['--interface', 'eth0', '--sensor', 'mirror', ...spool('mirror')]
     await producers.start('capture', from, 'capturing', mirror)
     return async () => {
-      const cpuShare = cpuShareOf(agents[0]!.child.pid!, startMs)
+      const load = watch.read()
       await producers.stopAll()
       for (const close of closePorts) close()
-      return cpuShare
+      return load
     }
   }
 

@@ -2,6 +2,7 @@ import { count, percent, table } from '../../cli/text-table.ts'
 import { type Judged, type Tally, tally } from '../score.ts'
 import { tallyPeer } from './peers.ts'
 import type { LabRecord } from './run.ts'
+import { hosts } from './switch.ts'
 
 const shown = ['events and polls', 'polls alone']
 
@@ -11,9 +12,10 @@ export function peerTable(lab: LabRecord, ours: ReadonlyMap<string, readonly Jud
   const row = (name: string, { sessions, labeled, right }: Tally, cpuShare: number) => [
     ...[name, count(sessions), percent(labeled, sessions), percent(right, labeled), cpu(cpuShare)],
   ]
+  const agentShare = new Map(lab.load.agents).get(hosts[0])!
   const titles = shown.filter(title => ours.has(title))
   const judged = ours.get(titles[0]!) ?? []
-  const rows = titles.map(title => row(`proclabel, ${title}`, tally(ours.get(title)!), lab.agentCpuShare))
+  const rows = titles.map(title => row(`proclabel, ${title}`, tally(ours.get(title)!), agentShare))
   for (const { name, answers, cpuShare } of lab.peers) {
     if (answers) rows.push(row(name, tallyPeer(answers, judged), cpuShare))
     else rows.push([name, '-', 'names no process for a flow', '-', cpu(cpuShare)])

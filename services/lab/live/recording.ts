@@ -9,6 +9,7 @@ import type { RecordedInput } from '../../embedded/recording-fixture.ts'
 import { openSocketLogs } from '../../embedded/socket-logs.ts'
 import { Random } from '../day/random.ts'
 import type { TruthLine } from '../truth-line.ts'
+import { type Pace, paces } from './load.ts'
 import type { LabRecord } from './run.ts'
 
 const stepUs = 1_000_000
@@ -46,6 +47,7 @@ export class Recording {
   readonly #frames: readonly Frame[]
   readonly #linkType: number
   readonly span: Span
+  readonly paces: readonly Pace[]
 
   private constructor(
     hosts: readonly Host[],
@@ -57,6 +59,7 @@ export class Recording {
     this.#said = said
     this.#frames = frames
     this.#linkType = linkType
+    this.paces = paces(said)
     this.span = { fromUs: frames[0]!.timeUs, toUs: frames.at(-1)!.timeUs }
   }
 

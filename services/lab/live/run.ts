@@ -1,13 +1,15 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { ended, waitForOutput } from '../../e2e/lab/network.ts'
 import { proclabel } from '../../e2e/lab/recording.ts'
 import type { TruthLine } from '../truth-line.ts'
 import type { DriverRun, DriverTask } from './driver.ts'
-import { cpuShareOf, installPeers, type PeerRun, startPeers } from './peers.ts'
+import { type Equipped, equip } from './equipment.ts'
+import { type Load, LoadWatch } from './load.ts'
+import { installPeers, type PeerRun, startPeers } from './peers.ts'
 import { startServers } from './servers.ts'
 import { hosts, LabSwitch } from './switch.ts'
 import { Witness } from './witness.ts'
@@ -33,16 +35,17 @@ export interface LabRecord {
   truth: TruthLine[]
   /** What the programs did, and said of themselves. */
   runs: (DriverRun & { host: string })[]
-  /** CPU time of the first host's agent in its running time: 1 is a core. */
-  agentCpuShare: number
+  /** Programs of the mix that could not be had, with the reason. */
+  missing: Equipped['missing']
+  load: Load
   peers: PeerRun[]
 }
 
 /**
- * Begins to watch hosts and mirror port. What is returned ends that and answers with the CPU share of the first host's agent; it
- * throws if anything was missed.
+ * Begins to watch hosts and mirror port. What is returned ends that and answers with how busy agents and machine were; it throws
+ * if anything was missed.
  */
-export type Observe = (lab: LabSwitch, options: LabOptions) => Promise<() => Promise<number>>
+export type Observe = (lab: LabSwitch, options: LabOptions) => Promise<() => Promise<Load>>
 
 /**
  * Real programs on seven hosts, who observes them (an agent on each, and tcpdump on the mirror port), and a witness. Needs
@@ -50,26 +53,30 @@ export type Observe = (lab: LabSwitch, options: LabOptions) => Promise<() => Pro
  */
 export async function runLab(options: LabOptions, observe: Observe = startRecording): Promise<LabRecord> {
   const { folder, seconds } = options
+  const equipped = await equip()
   if (options.peers) await installPeers()
   const witness = await Witness.start(`${folder}/witness.txt`)
   const lab = new LabSwitch(`lab-${process.pid}`)
   try {
     const spaces = lab.spaces()
-    await startServers(lab, folder, seconds + 120)
+    mkdirSync(`${folder}/profiles`, { recursive: true })
+    await startServers(lab, folder, seconds + 120, equipped)
     // Before the agents: those look once at who is in their namespace, and follow what comes of them.
-    const drivers = await Promise.all(hosts.map(host => startDriver(lab, host, options)))
+    const drivers = await Promise.all(hosts.map(host => startDriver(lab, host, options, equipped)))
     const stopObserving = await observe(lab, options)
     await sleep(1000)
     const stopPeers = options.peers ? await startPeers(lab, hosts[0], folder) : async () => []
     const runs = (await Promise.all(drivers.map(drive => drive()))).flat()
     await sleep(2000)
     const peers = await stopPeers()
-    const agentCpuShare = await stopObserving()
+    const load = await stopObserving()
     const truth = await witness.stop(spaces)
     writeFileSync(`${folder}/truth.jsonl`, truth.map(line => `${JSON.stringify(line)}\n`).join(''))
-    return { ...recordingIn(folder), truth, runs, agentCpuShare, peers }
+    writeFileSync(`${folder}/load.json`, JSON.stringify(load))
+    return { ...recordingIn(folder), truth, runs, missing: equipped.missing, load, peers }
   } finally {
     await lab.network.close()
+    rmSync(`${folder}/profiles`, { recursive: true, force: true })
   }
 }
 
@@ -78,11 +85,12 @@ async function startDriver(
   lab: LabSwitch,
   host: (typeof hosts)[number],
   { folder, seconds, atOnce, seed }: LabOptions,
+  { commands }: Equipped,
 ): Promise<() => Promise<LabRecord['runs']>> {
   const task: DriverTask = {
-    place: { folder, local: lab.addressesOf(host)[0], annex: lab.annexAddresses },
+    place: { folder, local: lab.addressesOf(host)[0], annex: lab.annexAddresses, commands },
     neighbours: hosts.filter(other => other !== host).map(other => lab.addressesOf(other)),
-    ...{ seconds, atOnce, seed: seed * 100 + hosts.indexOf(host) },
+    ...{ host: hosts.indexOf(host), seconds, atOnce, seed: seed * 100 + hosts.indexOf(host) },
   }
   const args = [fileURLToPath(new URL('driver.ts', import.meta.url)), JSON.stringify(task)]
   const child = lab.network.start(host, process.execPath, args, { stdio: 'pipe' })
@@ -100,7 +108,7 @@ async function startDriver(
 const recordingIn = (folder: string) => ({ capture: `${folder}/capture.pcap`, sockets: `${folder}/sockets` })
 
 /** An agent on each host, and tcpdump on the mirror port. */
-async function startRecording(lab: LabSwitch, { folder, events }: LabOptions): Promise<() => Promise<number>> {
+async function startRecording(lab: LabSwitch, { folder, events }: LabOptions): Promise<() => Promise<Load>> {
   const { capture, sockets } = recordingIn(folder)
   mkdirSync(sockets, { recursive: true })
   const dumpArgs = ['-i', 'eth0', '-w', capture, '-Z', 'root', '-B', '65536', '--immediate-mode']
@@ -113,18 +121,18 @@ async function startRecording(lab: LabSwitch, { folder, events }: LabOptions): P
     const args = [proclabel, 'record', '--out', sockets, '--host', host, '--events', events]
     return lab.network.start(host, process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
   })
-  const startMs = performance.now()
+  const watch = new LoadWatch(hosts.map((host, i) => [host, agents[i]!.pid!]))
   const areReady = agents.map(agent => waitForOutput(agent, 'recording', 120_000))
   await Promise.all([waitForOutput(dump, 'listening on'), ...areReady])
   return async () => {
-    const cpuShare = cpuShareOf(agents[0]!.pid!, startMs)
+    const load = watch.read()
     for (const child of [...agents, dump]) {
       const end = once(child, 'close')
       child.kill('SIGINT')
       await end
     }
     if (!said.includes('\n0 packets dropped by kernel')) throw new Error(`the capture is not whole: ${said}`)
-    return cpuShare
+    return load
   }
 }
 

@@ -4,7 +4,10 @@ import { fileURLToPath } from 'node:url'
 import { type Side, waitForOutput } from '../../e2e/lab/network.ts'
 import { find, hostServers } from '../../e2e/lab/programs.ts'
 import { startWorld } from '../../e2e/lab/recording.ts'
+import { nameCacheHosts } from './daemons.ts'
+import type { Equipped } from './equipment.ts'
 import { serverPort, sharedPort, sshPort } from './mix.ts'
+import { quicAddresses, quicScript } from './runtimes.ts'
 import { hosts, type LabSwitch } from './switch.ts'
 
 const mailServer = `
@@ -23,8 +26,19 @@ require('net').createServer(s => {
 `
 
 /** Everything that programs talk to; runs until the network is closed. Resolves when all of it listens. `seconds`: for how long at least. */
-export async function startServers(lab: LabSwitch, folder: string, seconds: number): Promise<void> {
+export async function startServers(
+  lab: LabSwitch,
+  folder: string,
+  seconds: number,
+  { commands }: Equipped,
+): Promise<void> {
   await startWorld(lab.network, folder, lab.worldSide)
+  if (commands.quic) {
+    const args = [quicScript, 'serve', folder, ...quicAddresses]
+    const quic = lab.network.start(lab.worldSide, commands.quic, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    await waitForOutput(quic, 'ready')
+  }
+  if (commands.dnsmasq) for (const place of nameCacheHosts) lab.useOwnResolver(hosts[place]!)
   const mail = lab.network.start('annex', process.execPath, ['-e', mailServer], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })

@@ -28,10 +28,20 @@ def ask(s, ms):
         pass
 
 
-def burst(address, port, count):
+def burst(address, port, count, ms):
+    """One connection after the other."""
     for _ in range(int(count)):
         with connect(address, port) as s:
-            ask(s, 0)
+            ask(s, ms)
+
+
+def beat(address, port, seconds, pause):
+    """A short connection now and then."""
+    end = time.time() + float(seconds)
+    while time.time() < end:
+        with connect(address, port) as s:
+            ask(s, 100)
+        time.sleep(float(pause))
 
 
 def crowd(address, port, count, ms):
@@ -46,22 +56,21 @@ def crowd(address, port, count, ms):
 
 
 def chatter(port, seconds, *addresses):
-    """One wildcard socket, many peers, as games have."""
+    """One wildcard socket, many peers, some thirty times a second, as games have."""
     s = socket.socket(family(addresses[0]), socket.SOCK_DGRAM)
-    s.settimeout(0.03)
-    told = False
-    end = time.time() + float(seconds)
-    while time.time() < end:
+    s.setblocking(False)
+    for count in range(int(float(seconds) * 30)):
         for address in addresses:
             s.sendto(b'x' * 80, (address, int(port)))
-            if not told:
-                for peer in addresses:
-                    tell('udp', ('', s.getsockname()[1]), (peer, int(port)))
-                told = True
-            try:
-                s.recv(1500)
-            except TimeoutError:
+        if count == 0:
+            for peer in addresses:
+                tell('udp', ('', s.getsockname()[1]), (peer, int(port)))
+        time.sleep(1 / 30)
+        try:
+            while s.recv(1500):
                 pass
+        except BlockingIOError:
+            pass
 
 
 def pings(address, port, count):

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { statSync, writeFileSync } from 'node:fs'
 import { addressesOf, LabNetwork, type Side, worldAddresses } from '../../e2e/lab/network.ts'
 import type { Spaces } from './witness.ts'
 
@@ -30,6 +30,11 @@ export class LabSwitch {
 
   addressesOf(host: (typeof hosts)[number]): readonly [string, string] {
     return addressesOf(hosts.indexOf(host))
+  }
+
+  /** Programs that start on the host from now on ask a resolver there for names. */
+  useOwnResolver(host: (typeof hosts)[number]): void {
+    writeFileSync(`/etc/netns/${this.#name}-${host}/resolv.conf`, 'nameserver 127.0.0.1\n')
   }
 
   /** For the witness: the hosts' namespaces. */

@@ -31,7 +31,12 @@ export class Witness {
   static async start(file: string): Promise<Witness> {
     const script = fileURLToPath(new URL('witness.bt', import.meta.url))
     if (!existsSync(`${tracefs}/events`)) execFileSync('mount', ['-t', 'tracefs', 'tracefs', tracefs])
-    const env = { ...process.env, BPFTRACE_MAP_KEYS_MAX: '200000', BPFTRACE_PERF_RB_PAGES: '512' }
+    const env = {
+      ...process.env,
+      BPFTRACE_MAP_KEYS_MAX: '1000000',
+      BPFTRACE_STRLEN: '200',
+      BPFTRACE_PERF_RB_PAGES: '512',
+    }
     const args = ['--pdeathsig', 'KILL', 'bpftrace', '-B', 'line', script]
     const child = spawn('setpriv', args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
     const witness = new Witness(child, file)
@@ -76,7 +81,7 @@ export function testimony(text: string, spaces: Spaces, originUs: number): Truth
         ...string[],
       ]
       const host_id = spaces.get(Number(space))
-      if (host_id === undefined) continue
+      if (host_id === undefined || isLoopback(source!)) continue
       uses.sent(socket!, Number(pid), {
         ...{ host_id, proto: protocol === '6' ? 'tcp' : 'udp' },
         ...{ local_ip: source!, local_port: fromNetwork(sourcePort!) },
@@ -92,7 +97,9 @@ class Processes {
   readonly #programs = new Map<number, string>()
   readonly #parents = new Map<number, number>()
 
+  /** Browsers start processes of their own program by this name. */
   exec(pid: number, file: string): void {
+    if (file === '/proc/self/exe') return
     this.#programs.set(pid, path.basename(realPath(file)))
   }
 
@@ -171,6 +178,9 @@ class Uses {
       line.owners = [...line.owners, { process, pid }]
   }
 }
+
+/** Does not reach the mirror port. */
+const isLoopback = (ip: string): boolean => ip === '::1' || ip.startsWith('127.')
 
 /** A port whose two bytes are as the network has them. */
 const fromNetwork = (port: string): number => ((Number(port) & 255) << 8) | (Number(port) >> 8)
