@@ -7,7 +7,7 @@ export type InferringStage = Exclude<Stage, 'A'>
 /** How often a stage was right on sessions that stage A knows. Absolute counts: sums over hosts are sums of these. */
 export interface ShadowScore {
   stage: InferringStage
-  /** Duration class, protocol and direction, as `brief tcp out`. */
+  /** See `stratumOf`. */
   stratum: string
   right: number
   total: number
@@ -29,10 +29,13 @@ export function wilsonLowerBound(right: number, total: number): number {
   return Math.max(0, (middle - spread) / (1 + z2 / total))
 }
 
-/** Sessions of one kind: stages are right about some kinds more often than about others. */
-export function stratumOf(facts: SessionFacts, constants: MatchConstants): string {
+/**
+ * Duration class, protocol, direction and the reason of an answer, as `brief tcp out: one program dominates the remote address`:
+ * a stage is right about some kinds of sessions, and for some of its reasons, more often than for others.
+ */
+export function stratumOf(facts: SessionFacts, reason: string, constants: MatchConstants): string {
   const duration = facts.lastUs - facts.firstUs < constants.briefUs ? 'brief' : 'lasting'
-  return `${duration} ${facts.proto} ${facts.direction}`
+  return `${duration} ${facts.proto} ${facts.direction}: ${reason}`
 }
 
 /**
@@ -56,7 +59,6 @@ export class ShadowScores {
     for (const [stage, strata] of scores) this.#scores.set(stage, strata)
   }
 
-  /** `stratum`: of the session, by `stratumOf`. */
   add(stage: InferringStage, stratum: string, isRight: boolean, missedByPolls: boolean): void {
     const score = this.#score(stage, stratum)
     score.total++
@@ -77,15 +79,15 @@ export class ShadowScores {
     }
   }
 
-  /** Lower bound of the stage's precision on sessions like this one; null below the sample limit. */
-  confidence(stage: InferringStage, facts: SessionFacts): number | null {
-    const counts = this.#counts(stage, facts)
+  /** Lower bound of the stage's precision on such sessions; null below the sample limit. */
+  confidence(stage: InferringStage, stratum: string): number | null {
+    const counts = this.#counts(stage, stratum)
     return counts ? wilsonLowerBound(counts.right, counts.total) : null
   }
 
-  /** Measured too often wrong on sessions like this one. */
-  mustAbstain(stage: InferringStage, facts: SessionFacts): boolean {
-    const counts = this.#counts(stage, facts)
+  /** Measured too often wrong on such sessions. */
+  mustAbstain(stage: InferringStage, stratum: string): boolean {
+    const counts = this.#counts(stage, stratum)
     return counts !== null && counts.right / counts.total < this.#constants.precisionFloor
   }
 
@@ -107,8 +109,8 @@ export class ShadowScores {
     return score
   }
 
-  #counts(stage: InferringStage, facts: SessionFacts): { right: number; total: number } | null {
-    const score = this.#scores.get(stage)?.get(stratumOf(facts, this.#constants))
+  #counts(stage: InferringStage, stratum: string): { right: number; total: number } | null {
+    const score = this.#scores.get(stage)?.get(stratum)
     if (!score) return null
     const { confidenceSamples } = this.#constants
     if (score.missedTotal >= confidenceSamples) return { right: score.missedRight, total: score.missedTotal }

@@ -59,10 +59,8 @@ export interface MatchConstants {
   remotePortTtlUs: number
   /** C: also where several programs use the remote end, its last one is taken. */
   remotePortShared: boolean
-  /** C: where several programs use the remote end, sessions in a row that its last one must have had there. */
-  remotePortRun: number
-  /** C: and how near in time the last of them must be. */
-  remotePortRunUs: number
+  /** C: where several programs use the remote end, how near in time a session of the one must be. */
+  remotePortNearUs: number
   /** D: stage-A sessions needed. */
   remoteIpSessions: number
   /** D: share of them that one process must have. */
@@ -130,8 +128,7 @@ export const defaultConstants: Readonly<MatchConstants> = Object.freeze({
   tupleCacheTtlUs: 15 * minute,
   remotePortTtlUs: day,
   remotePortShared: false,
-  remotePortRun: 3,
-  remotePortRunUs: minute,
+  remotePortNearUs: 5 * second,
   remoteIpSessions: 30,
   remoteIpShare: 0.85,
   remoteIpTtlUs: 7 * day,

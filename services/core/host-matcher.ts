@@ -267,9 +267,11 @@ export class HostMatcher {
   #infer(question: Question): Decision | null {
     const { facts } = question
     for (const { stage, infer } of this.#stages) {
-      if (this.#scores.mustAbstain(stage, facts)) continue
       const found = infer(question)
-      if (found) return decideInferred(stage, found, this.#scores.confidence(stage, facts))
+      if (!found) continue
+      const stratum = stratumOf(facts, found.reason, this.#constants)
+      if (this.#scores.mustAbstain(stage, stratum)) continue
+      return decideInferred(stage, found, this.#scores.confidence(stage, stratum))
     }
     return null
   }
@@ -330,10 +332,11 @@ export class HostMatcher {
     // On a busy server's port the search is not worth its cost.
     const history = whole.length <= shadowHistory ? whole : []
     const question = { facts, keys, view, history, except: best.interval }
-    const stratum = stratumOf(facts, this.#constants)
     for (const { stage, infer } of this.#stages) {
       const found = infer(question)
-      if (found) this.#scores.add(stage, stratum, found.label.process === label.process, missedByPolls)
+      if (!found) continue
+      const stratum = stratumOf(facts, found.reason, this.#constants)
+      this.#scores.add(stage, stratum, found.label.process === label.process, missedByPolls)
     }
   }
 

@@ -107,7 +107,6 @@ export class PartitionNames {
         this.#waiting.delete(session_id)
         continue
       }
-      if (scores.mustAbstain('N', facts)) continue
       const question = `${facts.sni} ${facts.ja4} ${facts.remotePort}`
       let answer = answers.get(question)
       if (answer === undefined) {
@@ -115,11 +114,13 @@ export class PartitionNames {
         answers.set(question, answer)
       }
       if (answer === null) continue
-      this.#waiting.delete(session_id)
       const { label, reason, support, share } = answer
+      const stratum = stratumOf(facts, reason, this.#constants)
+      if (scores.mustAbstain('N', stratum)) continue
+      this.#waiting.delete(session_id)
       resolutions.push({
         ...{ host_id, session_id, revision, stage: 'N', process: label.process, pid: null, process_start_us: null },
-        ...{ confidence: scores.confidence('N', facts), support, share: share ?? 1, reason },
+        ...{ confidence: scores.confidence('N', stratum), support, share: share ?? 1, reason },
       })
     }
     return resolutions
@@ -138,7 +139,7 @@ export class PartitionNames {
       const found = infer(all, facts, keys)
       const isRight = found?.label.process === label.process
       // A record does not tell whether polls missed the socket, so all samples count alike.
-      if (found) this.scores.add('N', stratumOf(facts, this.#constants), isRight, false)
+      if (found) this.scores.add('N', stratumOf(facts, found.reason, this.#constants), isRight, false)
     }
     this.names.learn(facts, keys, programOf(label))
   }
