@@ -48,13 +48,14 @@ export function decideDirect(
   match: Extract<DirectMatch, { kind: 'owner' }>,
   offsetUs: number | null,
 ): Decision {
-  const { best, label } = match
+  const { best, label, handedOver } = match
+  const reason = handedOver ? 'listener of this port gives its connections to others' : directReason(best, label)
   return {
     ...noDecision,
     label,
     stage: 'A',
     final: isExact(best) && isInside(best) && offsetUs !== null,
-    evidence: { ...directEvidence(best, offsetUs), reason: directReason(best, label) },
+    evidence: { ...directEvidence(best, offsetUs), reason },
     direction: directionOf(facts, best),
   }
 }

@@ -28,6 +28,16 @@ describe('stage A, direct', () => {
     assert.equal(inbound.final, false)
   })
 
+  test('a listener whose connections others have tells their program, not its own process', () => {
+    const host = new TestHost()
+    const listener = ['tcp 0.0.0.0:22 *', 'sshd'] as const
+    host.pollOn(0, 1_000, [...listener], ['tcp 10.0.0.1:22 9.9.9.9:50000', 'sshd-session'])
+    host.pollOn(1_050, 2_000, [...listener])
+    assert.equal(words(host.judge(session('tcp 22 < 9.9.9.9:50001', 1_510))), 'A sshd-session')
+    host.pollOn(2_050, 3_000, [...listener], ['tcp 10.0.0.1:22 9.9.9.9:50002', 'sshd'])
+    assert.equal(words(host.judge(session('tcp 22 < 9.9.9.9:50003', 2_510))), 'A sshd:1002', 'it keeps some')
+  })
+
   test('an agent that fell silent vouches for its last sockets ten polls long, and for none after that', () => {
     const host = new TestHost()
     host.pollOn(0, 1_000, ['tcp 0.0.0.0:22 *', 'sshd'], ['tcp 10.0.0.1:40000 1.1.1.1:443', 'curl'])

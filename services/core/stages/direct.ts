@@ -6,7 +6,7 @@ import { isV4, isWildcard } from '../ip-text.ts'
 import { type Moment, type OwnershipInterval, sameProcess, users } from '../ownership.ts'
 import { snapshotClock } from '../poll-reader.ts'
 import type { ProcessExits } from '../process-exits.ts'
-import { commonLabel } from '../program.ts'
+import { commonLabel, programOf } from '../program.ts'
 import type { SessionFacts } from '../session-facts.ts'
 import { type Timeline, untoldPort } from '../timeline.ts'
 import { tupleKey } from '../tuple.ts'
@@ -26,7 +26,8 @@ export interface DirectView {
 }
 
 export type DirectMatch =
-  | { kind: 'owner'; label: Label; best: Candidate }
+  /** `handedOver`: by its listener, to whom is not known. */
+  | { kind: 'owner'; label: Label; best: Candidate; handedOver: boolean }
   | { kind: 'ambiguous'; owners: readonly Label[]; best: Candidate }
   /** `ownerless`: the socket was seen, its owner never. */
   | { kind: 'none'; ownerless: OwnershipInterval | null }
@@ -100,10 +101,33 @@ export function matchDirect(facts: SessionFacts, view: DirectView): DirectMatch 
   }
   if (candidates.length === 0) return { kind: 'none', ownerless }
   candidates.sort(compare)
-  return decide(candidates, view.constants.toleranceUs)
+  const match = decide(candidates, view.constants.toleranceUs)
+  const heir = match.kind === 'owner' && match.label.pid !== null ? heirOf(match.best.interval, view) : null
+  return heir ? { kind: 'owner', label: heir, best: match.best, handedOver: true } : match
 }
 
-function decide(candidates: readonly Candidate[], toleranceUs: number): DirectMatch {
+/** Connections of a listener's port that are looked at to see who has them. */
+const connectionsLookedAt = 64
+
+/**
+ * A listener whose connections others were seen to have gives each to a process of its own, as sshd and inetd do. Then who had
+ * this one is known by the program alone: theirs. Null for a listener that keeps its connections, and for what is none.
+ */
+function heirOf({ proto, localPort, remoteIp, owners }: OwnershipInterval, { timeline }: DirectView): Label | null {
+  if (proto !== 'tcp' || remoteIp !== null) return null
+  const records = timeline.history(proto, localPort)
+  let heir: Label | null = null
+  for (let i = records.length - 1; i >= Math.max(0, records.length - connectionsLookedAt); i--) {
+    const { remoteIp: peer, owners: holders } = records[i]!
+    const [first] = users(holders)
+    if (peer === null || first === undefined) continue
+    if (holders.some(holder => owners.some(owner => sameProcess(owner, holder)))) return null
+    heir ??= programOf(first)
+  }
+  return heir
+}
+
+function decide(candidates: readonly Candidate[], toleranceUs: number): Exclude<DirectMatch, { kind: 'none' }> {
   const best = candidates[0]!
   const owners: Label[] = []
   for (const rival of candidates) {
@@ -113,7 +137,7 @@ function decide(candidates: readonly Candidate[], toleranceUs: number): DirectMa
     }
   }
   if (owners.some(owner => owner.process !== owners[0]!.process)) return { kind: 'ambiguous', owners, best }
-  return { kind: 'owner', label: owners.reduce(commonLabel), best }
+  return { kind: 'owner', label: owners.reduce(commonLabel), best, handedOver: false }
 }
 
 function isGone(candidate: Candidate): number {
