@@ -210,7 +210,7 @@ bool read_session_line(std::string_view line, Session& session, std::string& fac
   session.revision = static_cast<int32_t>(numbers[revision]);
   session.id_length = static_cast<uint8_t>(id.size());
   id.copy(session.id.data(), id.size());
-  facts = "[";
+  facts.assign(1, '[');
   for (const std::string_view fact :
        {owner[0], owner[1], fields[stage], fields[confidence], fields[unknown_cause], fields[host_id]}) {
     if (facts.size() > 1) facts += ',';

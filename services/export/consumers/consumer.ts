@@ -3,6 +3,7 @@
  * Prints a line for each closed session, and another when a later revision changes it.
  */
 import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { SchemaRegistry } from '@kafkajs/confluent-schema-registry'
 import kafkajs from 'kafkajs'
@@ -21,6 +22,13 @@ CompressionCodecs[CompressionTypes.ZSTD] = () => ({
   compress: async (encoder: { buffer: Buffer }) => zstdCompressSync(encoder.buffer),
   decompress: async (buffer: Buffer) => zstdDecompressSync(buffer),
 })
+
+// kafkajs issue 1751: with nothing to send it sets timers that lie in the past, of which Node 24 warns.
+const RequestQueue = createRequire(import.meta.url)('kafkajs/src/network/requestQueue')
+const schedule = RequestQueue.prototype.scheduleCheckPendingRequests
+RequestQueue.prototype.scheduleCheckPendingRequests = function () {
+  if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this)
+}
 
 const kafka = new Kafka({
   brokers: brokers.split(','),

@@ -97,10 +97,14 @@ async function untilAll(
 ): Promise<void> {
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', name, ...args], {
     env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   })
-  const exited = once(child, 'exit')
+  let said = ''
+  child.stderr.setEncoding('utf8').on('data', text => {
+    said += text
+  })
+  const exited = once(child, 'close')
   const end = AbortSignal.timeout(patienceMs)
   let told = false
   createInterface(child.stdout).on('line', line => {
@@ -113,7 +117,8 @@ async function untilAll(
   // As Ctrl-C does: to the whole pipeline.
   if (child.exitCode === null) process.kill(-child.pid!, 'SIGINT')
   await exited
-  assert.ok(told, `${name} ${args.join(' ')} did not tell all`)
+  assert.ok(told, `${name} ${args.join(' ')} did not tell all: ${said}`)
+  assert.doesNotMatch(said, /warning/i)
 }
 
 for (const secured of [false, true])
