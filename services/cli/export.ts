@@ -2,7 +2,6 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 import { Command, Option } from 'commander'
-import type { LabeledSession } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import { exitCodes } from '#shared/exit-codes.ts'
 import packageJson from '../../package.json' with { type: 'json' }
@@ -13,8 +12,10 @@ import { type Division, divide } from '../export/divide.ts'
 import { type FormatName, formatNames } from '../export/format-names.ts'
 import { tableOf } from '../export/formats.ts'
 import { selects } from '../export/selection.ts'
+import { sessionsOfLines } from '../export/session-lines.ts'
+import type { TableSession } from '../export/table-session.ts'
 import { compileDataset, type DatasetFlags, datasetOptions, selectionText } from './dataset-options.ts'
-import { readSessions } from './read-json-lines.ts'
+import { readBytes } from './read-json-lines.ts'
 import { needsBrokers, runService, type ServiceFlags, serviceOptions, withoutBrokers } from './run-service.ts'
 import { count } from './text-table.ts'
 import { wholeNumber } from './whole-number.ts'
@@ -55,7 +56,7 @@ export const exportCommand = (): Command =>
       }
       if (files.length > 0) {
         const payloads = await payloadsOf(files, flags, disguise)
-        const payloadOf = ({ session_id }: LabeledSession) => payloads?.of(session_id) ?? null
+        const payloadOf = ({ session_id }: TableSession) => payloads?.of(session_id) ?? null
         try {
           return await exportFiles(files, { ...dataset, payloadOf }, disguise, division)
         } finally {
@@ -74,7 +75,7 @@ export const exportCommand = (): Command =>
 async function payloadsOf(
   files: readonly string[],
   { payload, captures = [], format }: ExportFlags,
-  disguise: (session: LabeledSession) => LabeledSession,
+  disguise: (session: TableSession) => TableSession,
 ): Promise<Payloads | null> {
   if (payload === undefined && captures.length === 0) return null
   if (payload === undefined || captures.length === 0 || format === 'csv')
@@ -86,8 +87,9 @@ async function payloadsOf(
   const payloads = new Payloads(payload)
   try {
     for (const file of files)
-      for await (const session of readSessions(file))
-        if (session !== null) labels.add({ ...session, session_id: disguise(session).session_id })
+      for await (const sessions of sessionsOfLines(readBytes(file)))
+        for (const session of sessions)
+          if (session !== null) labels.add({ ...session, session_id: disguise(session).session_id })
     const packets = await mergeCaptures(await captureFiles(captures))
     await payloads.collect(packets, labels)
     await packets.close()
@@ -103,7 +105,7 @@ async function payloadsOf(
 async function exportFiles(
   files: readonly string[],
   options: DatasetOptions,
-  disguise: (session: LabeledSession) => LabeledSession,
+  disguise: (session: TableSession) => TableSession,
   division: Division | null,
 ): Promise<void> {
   const staging = join(options.folder, '.staging')
@@ -112,10 +114,11 @@ async function exportFiles(
   let read = 0
   let skipped = 0
   for (const file of files) {
-    for await (const session of readSessions(file)) {
-      read++
-      if (session === null) skipped++
-      else await first.add(disguise(session))
+    for await (const sessions of sessionsOfLines(readBytes(file))) {
+      read += sessions.length
+      for (const session of sessions)
+        if (session === null) skipped++
+        else await first.add(disguise(session))
     }
   }
   if (read === skipped)

@@ -5,6 +5,7 @@ import type { LabeledSession } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import { splitLines } from '../agent/lines.ts'
 import { isGzip, MAX_LINE_BYTES, openLog } from '../agent/open-log.ts'
+import { isSession } from '../export/session-lines.ts'
 
 const roomBytes = 1 << 18
 
@@ -39,23 +40,6 @@ export async function* readJsonLines(file: string): AsyncGenerator<Record<string
 /** Labeled sessions, as `proclabel label` and `export` write them; null for a line that is none. */
 export async function* readSessions(file: string): AsyncGenerator<LabeledSession | null> {
   for await (const line of readJsonLines(file)) yield isSession(line) ? line : null
-}
-
-const texts = ['session_id', 'state', 'proto', 'local_ip', 'remote_ip', 'direction'] as const
-const numbers = [
-  ...['revision', 'local_port', 'remote_port', 'first_us', 'last_us'],
-  ...['packets_out', 'packets_in', 'bytes_out', 'bytes_in', 'tcp_flags'],
-] as const
-
-/** By the fields that every session has. */
-const isSession = (line: unknown): line is LabeledSession => {
-  const fields = (line ?? {}) as Record<string, unknown>
-  return (
-    texts.every(name => typeof fields[name] === 'string') &&
-    numbers.every(name => Number.isFinite(fields[name])) &&
-    typeof fields.evidence === 'object' &&
-    Array.isArray(fields.splt)
-  )
 }
 
 function parseObject(line: string): Record<string, unknown> | null {

@@ -8,4 +8,4 @@ export const matcherFlags = ['--max-semi-space-size=64', '--external-memory-acco
 const agentFlags = ['--max-semi-space-size=1']
 
 /** Flags of Node that a command runs with. */
-export const flagsOf = command => ({ matcher: matcherFlags, export: matcherFlags, agent: agentFlags })[command] ?? []
+export const flagsOf = command => ({ matcher: matcherFlags, agent: agentFlags })[command] ?? []

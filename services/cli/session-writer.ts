@@ -15,10 +15,11 @@ export async function sessionWriter(format: FormatName, path: string): Promise<S
   if (path === '-') throw new InputError('PROCLABEL_CONFIG', `--format ${format} needs a file: give it with --out`)
   const { tableOf } = await import('../export/formats.ts')
   const { finerLabel } = await import('../export/finer-label.ts')
+  const { tableSession } = await import('../export/table-session.ts')
   const table = tableOf(format, false).create(path)
   return {
     write: session => {
-      table.add(session, { finer: finerLabel(session), payload: null })
+      table.add(tableSession(session), { finer: finerLabel(session), payload: null })
       return undefined
     },
     end: async () => {

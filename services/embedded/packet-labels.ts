@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadNative, type NativeAnnotator, type NativeNote } from '#native'
-import type { LabeledSession } from '#schemas'
 import { ProclabelError } from '#shared/errors.ts'
 
 /**
@@ -30,7 +29,8 @@ export class PacketLabels {
     }
   }
 
-  add(session: LabeledSession): void {
+  /** A labeled session, or what becomes one in JSON. */
+  add(session: object): void {
     this.read(Buffer.from(`${JSON.stringify(session)}\n`))
   }
 

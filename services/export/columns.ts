@@ -1,5 +1,5 @@
-import type { LabeledSession } from '#schemas'
 import type { FinerLabel } from './finer-label.ts'
+import type { TableSession } from './table-session.ts'
 
 /** What goes beside a session into a table. */
 export interface Beside {
@@ -17,7 +17,7 @@ export interface Column {
   type: 'STRING' | 'INT32' | 'INT64' | 'DOUBLE' | 'BOOLEAN' | 'TIMESTAMP' | 'BYTES'
   nullable: boolean
   list: boolean
-  of: (session: LabeledSession, beside: Beside) => Value
+  of: (session: TableSession, beside: Beside) => Value
 }
 
 type Of = Column['of']
@@ -92,8 +92,8 @@ export const sessionColumns: readonly Column[] = [
   column('capture_gap', 'BOOLEAN', s => s.capture_gap),
   column('agent_gap', 'BOOLEAN', s => s.agent_gap),
   column('truncated_start', 'BOOLEAN', s => s.truncated_start),
-  list('splt_len', 'INT32', s => s.splt.map(({ len }) => len)),
-  list('splt_gap_us', 'INT32', s => s.splt.map(({ gap_us }) => Math.min(gap_us, mostGapUs))),
+  list('splt_len', 'INT32', s => s.splt.lengths),
+  list('splt_gap_us', 'INT32', s => s.splt.gapsUs.map(gapUs => Math.min(gapUs, mostGapUs))),
   optional('site', 'STRING', (_, { finer }) => finer.site),
   optional('application', 'STRING', (_, { finer }) => finer.application),
   optional('finer_label', 'STRING', (_, { finer }) => finer.label),

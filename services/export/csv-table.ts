@@ -1,10 +1,11 @@
-import type { LabeledSession, Stage } from '#schemas'
+import type { Stage } from '#schemas'
 import type { Beside } from './columns.ts'
 import { lineTable } from './line-table.ts'
 import type { TableFormat } from './table-file.ts'
+import type { TableSession } from './table-session.ts'
 
 type Cell = string | number | null
-type CellOf = (session: LabeledSession, beside: Beside, flow: Flow) => Cell
+type CellOf = (session: TableSession, beside: Beside, flow: Flow) => Cell
 
 /** The session as feature sets of flows see it: forward is who opened it. Times in microseconds. */
 interface Flow {
@@ -95,20 +96,20 @@ const quoted = (cell: Cell): string => {
 
 const protocolNumbers: Record<string, number> = { tcp: 6, udp: 17, icmp: 1 }
 
-function flowOf(session: LabeledSession): Flow {
+function flowOf(session: TableSession): Flow {
   const local = { ip: session.local_ip, port: session.local_port }
   const remote = { ip: session.remote_ip, port: session.remote_port }
   const isOut = session.direction === 'out'
   const packets = session.packets_out + session.packets_in
-  const isWhole = session.splt.length === packets && !session.truncated_start && !session.capture_gap
+  const isWhole = session.splt.lengths.length === packets && !session.truncated_start && !session.capture_gap
   const side = (packets: number, bytes: number, isLocal: boolean): Flow['forward'] => {
     if (!isWhole) return { packets, bytes, gapsUs: null, lengths: null }
     const gapsUs: number[] = []
     const lengths: number[] = []
     let nowUs = 0
     let lastUs: number | null = null
-    for (const { len, gap_us } of session.splt) {
-      nowUs += gap_us
+    for (const [i, len] of session.splt.lengths.entries()) {
+      nowUs += session.splt.gapsUs[i]!
       if (len > 0 !== isLocal) continue
       lengths.push(Math.abs(len))
       if (lastUs !== null) gapsUs.push(nowUs - lastUs)
@@ -125,7 +126,7 @@ function flowOf(session: LabeledSession): Flow {
     durationUs: session.last_us - session.first_us,
     forward: isOut ? out : back,
     backward: isOut ? back : out,
-    gapsUs: isWhole ? session.splt.slice(1).map(({ gap_us }) => gap_us) : null,
+    gapsUs: isWhole ? session.splt.gapsUs.slice(1) : null,
   }
 }
 

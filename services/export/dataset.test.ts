@@ -12,6 +12,7 @@ import { Dataset, type DatasetOptions } from './dataset.ts'
 import { optionsOf, rowsIn } from './dataset-fixture.ts'
 import type { Manifest } from './manifest.ts'
 import { parquetTable } from './parquet-table.ts'
+import { type TableSession, tableSession } from './table-session.ts'
 
 function temporary(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'proclabel-dataset-'))
@@ -25,7 +26,7 @@ const noonUs = Date.UTC(2026, 10, 25, 12) * 1000
 
 async function write(options: DatasetOptions, sessions: readonly LabeledSession[]): Promise<void> {
   const dataset = new Dataset(options)
-  for (const session of sessions) await dataset.add(session)
+  for (const session of sessions) await dataset.add(tableSession(session))
   await dataset.flush()
 }
 
@@ -135,7 +136,7 @@ test('a session that is not wanted any more is taken out', async t => {
   const folder = temporary(t)
   const options = {
     ...optionsOf(folder),
-    wanted: ({ stage }: LabeledSession) => stage === 'A',
+    wanted: ({ stage }: TableSession) => stage === 'A',
   }
   await write(options, [sessionOf()])
   assert.equal(rowsIn(folder).length, 1)

@@ -1,11 +1,11 @@
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { LabeledSession } from '#schemas'
 import type { Beside } from './columns.ts'
 import { guarded } from './file-sink.ts'
 import { finerLabel } from './finer-label.ts'
 import { type DatasetSettings, type FileEntry, readManifest, StageCounts, writeManifest } from './manifest.ts'
 import type { TableFormat } from './table-file.ts'
+import type { TableSession } from './table-session.ts'
 
 export interface DatasetOptions {
   /** Made when it is not there. One process at a time may write it. */
@@ -16,21 +16,24 @@ export interface DatasetOptions {
   /** Name and version of what writes it. */
   tool: string
   /** Whether a session belongs into the dataset; one that once did and does not any more is taken out. */
-  wanted: (session: LabeledSession) => boolean
+  wanted: (session: TableSession) => boolean
   /** First part of the path of a session's file, such as `split=train/`; empty for none. */
-  partOf?: (session: LabeledSession) => string
-  payloadOf?: (session: LabeledSession) => Uint8Array | null
+  partOf?: (session: TableSession) => string
+  payloadOf?: (session: TableSession) => Uint8Array | null
   /** Sessions held in memory at most. */
   mostPending?: number
 }
 
 const hourUs = 3_600_000_000
 
+/** 2026-11-25T17, UTC. */
+const hourText = (number: number): string => new Date(number * (hourUs / 1000)).toISOString().slice(0, 13)
+
 /** Sessions of one host and hour that wait for their file to be written. */
 interface Pending {
   hostId: string | null
   hour: string
-  sessions: Map<string, LabeledSession>
+  sessions: Map<string, TableSession>
 }
 
 /**
@@ -44,7 +47,8 @@ export class Dataset {
   readonly #created: string
   readonly #files: Map<string, FileEntry>
   readonly #pending = new Map<string, Pending>()
-  #lastHour = { number: Number.NaN, text: '' }
+  /** Files of the hour and part at hand, by host; sessions of one hour mostly come together. */
+  #place = { number: Number.NaN, part: '', byHost: new Map<string | null, string>() }
   #count = 0
   /** Whether files or what waits for them changed since the manifest was written. */
   #changed: boolean
@@ -66,7 +70,7 @@ export class Dataset {
   }
 
   /** May write files, the oldest hours first, to keep memory bounded. Throws PROCLABEL_OUTPUT when they cannot be written. */
-  async add(session: LabeledSession): Promise<void> {
+  async add(session: TableSession): Promise<void> {
     const { mostPending = 50_000 } = this.#options
     if (!this.#hold(session) || this.#count < mostPending) return
     const byHour = [...this.#pending].sort(([, a], [, b]) => (a.hour < b.hour ? -1 : 1))
@@ -88,18 +92,8 @@ export class Dataset {
   }
 
   /** Whether it is one more than before. */
-  #hold(session: LabeledSession): boolean {
-    const hour = this.#hourOf(session.first_us)
-    const { format, partOf } = this.#options
-    // Hive's name for null, which Spark and DuckDB read as such.
-    const host = session.host_id === null ? '__HIVE_DEFAULT_PARTITION__' : encodeURIComponent(session.host_id)
-    const part = partOf?.(session) ?? ''
-    const file = `${part}day=${hour.slice(0, 10)}/host=${host}/${hour.slice(11)}.${format.extension}`
-    let pending = this.#pending.get(file)
-    if (pending === undefined) {
-      pending = { hostId: session.host_id, hour, sessions: new Map() }
-      this.#pending.set(file, pending)
-    }
+  #hold(session: TableSession): boolean {
+    const pending = this.#pendingOf(session)
     const known = pending.sessions.get(session.session_id)
     if (known !== undefined && known.revision > session.revision) return false
     pending.sessions.set(session.session_id, session)
@@ -108,12 +102,27 @@ export class Dataset {
     return known === undefined
   }
 
-  /** 2026-11-25T17, UTC; sessions of one hour mostly come together. */
-  #hourOf(firstUs: number): string {
-    const number = Math.floor(firstUs / hourUs)
-    if (number !== this.#lastHour.number)
-      this.#lastHour = { number, text: new Date(number * (hourUs / 1000)).toISOString().slice(0, 13) }
-    return this.#lastHour.text
+  /** Where the session waits; the names of files are not made anew for each. */
+  #pendingOf(session: TableSession): Pending {
+    const { format, partOf } = this.#options
+    const number = Math.floor(session.first_us / hourUs)
+    const part = partOf?.(session) ?? ''
+    if (number !== this.#place.number || part !== this.#place.part) this.#place = { number, part, byHost: new Map() }
+    const { byHost } = this.#place
+    let file = byHost.get(session.host_id)
+    if (file === undefined) {
+      const hour = hourText(number)
+      // Hive's name for null, which Spark and DuckDB read as such.
+      const host = session.host_id === null ? '__HIVE_DEFAULT_PARTITION__' : encodeURIComponent(session.host_id)
+      file = `${part}day=${hour.slice(0, 10)}/host=${host}/${hour.slice(11)}.${format.extension}`
+      byHost.set(session.host_id, file)
+    }
+    let pending = this.#pending.get(file)
+    if (pending === undefined) {
+      pending = { hostId: session.host_id, hour: hourText(number), sessions: new Map() }
+      this.#pending.set(file, pending)
+    }
+    return pending
   }
 
   async #write(file: string, { hostId, hour, sessions }: Pending): Promise<void> {
@@ -160,7 +169,7 @@ export class Dataset {
     this.#count -= held
   }
 
-  #beside(session: LabeledSession): Beside {
+  #beside(session: TableSession): Beside {
     return { finer: finerLabel(session), payload: this.#options.payloadOf?.(session) ?? null }
   }
 }

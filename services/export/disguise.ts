@@ -39,7 +39,12 @@ export function privacyText({ key, names, dropPaths }: Privacy): Record<string, 
  * Sessions as they may be given away. One key gives one pseudonym throughout, so that datasets made with it can be joined;
  * each kind of value has a key of its own, derived from it. Names need a key to be hashed.
  */
-export function disguiseWith({ key, names, dropPaths }: Privacy): (session: LabeledSession) => LabeledSession {
+export function disguiseWith({
+  key,
+  names,
+  dropPaths,
+}: Privacy): <Session extends Omit<LabeledSession, 'splt'>>(session: Session) => Session {
+  if (key === null && names === 'keep' && !dropPaths) return session => session
   const pan = key && new CryptoPan(key)
   const ip = (address: string) => pan?.pseudonym(address) ?? address
   const id = hashed(key, 'id')

@@ -4,6 +4,7 @@ import type { LabeledSession } from '#schemas'
 import { Dataset, type DatasetOptions } from './dataset.ts'
 import { jsonLinesTable } from './json-lines-table.ts'
 import { Balance, type PartPlan } from './parts.ts'
+import { type TableSession, tableSession } from './table-session.ts'
 
 export interface Division {
   /** Sessions of one process at most; null for all. */
@@ -35,8 +36,8 @@ export async function divide(from: string, options: DatasetOptions, { most, plan
   return dataset
 }
 
-async function* sessionsIn(folder: string): AsyncGenerator<LabeledSession> {
+async function* sessionsIn(folder: string): AsyncGenerator<TableSession> {
   const { read } = jsonLinesTable(false)
   for (const name of globSync('day=*/*/*.jsonl', { cwd: folder }).sort())
-    for await (const { facts } of read(join(folder, name))) yield facts as LabeledSession
+    for await (const { facts } of read(join(folder, name))) yield tableSession(facts as LabeledSession)
 }

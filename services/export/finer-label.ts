@@ -32,7 +32,7 @@ const placesOfApplications: readonly RegExp[] = [
 ]
 
 /** Finer than the process, beside it. */
-export function finerLabel({ label, sni, dns_name }: LabeledSession): FinerLabel {
+export function finerLabel({ label, sni, dns_name }: Pick<LabeledSession, 'label' | 'sni' | 'dns_name'>): FinerLabel {
   if (label === null) return nothing
   const { process, path, service, container_id, pod } = label
   const name = sni ?? dns_name

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { LabeledSession } from '#schemas'
 import { ProclabelError } from '#shared/errors.ts'
+import { type TableSession, tableSession } from './table-session.ts'
 
 /** Sessions that are safe on the disk and not yet in the tables: files of JSON lines that are never read by others. */
 export class Journal {
@@ -15,7 +15,7 @@ export class Journal {
   }
 
   /** What an earlier run left, in the order in which it was appended. Throws PROCLABEL_OUTPUT. */
-  async *left(): AsyncGenerator<LabeledSession> {
+  async *left(): AsyncGenerator<TableSession> {
     for (const name of await this.#names()) {
       const file = await this.#guarded(() => open(join(this.#folder, name)))
       for await (const line of file.readLines()) {
@@ -29,7 +29,7 @@ export class Journal {
    * Resolves once the sessions are safe on the disk. Throws PROCLABEL_OUTPUT when they cannot be written; what was written of
    * them is cut off again, so that no file ends in half a line.
    */
-  async append(sessions: readonly LabeledSession[]): Promise<void> {
+  async append(sessions: readonly TableSession[]): Promise<void> {
     if (sessions.length === 0) return
     const text = Buffer.from(sessions.map(session => `${JSON.stringify(session)}\n`).join(''))
     await this.#guarded(async () => {
@@ -85,9 +85,9 @@ export class Journal {
 }
 
 /** Null for the last line of a run that was killed while it wrote: it was not committed, so it comes again. */
-function parseLine(line: string): LabeledSession | null {
+function parseLine(line: string): TableSession | null {
   try {
-    return JSON.parse(line)
+    return tableSession(JSON.parse(line))
   } catch {
     return null
   }

@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
-import type { LabeledSession } from '#schemas'
 import type { Beside } from './columns.ts'
 import { FileSink } from './file-sink.ts'
 import type { RowFacts, TableFormat, TableWriter } from './table-file.ts'
+import type { TableSession } from './table-session.ts'
 
 /** Characters gathered before they are written. */
 const chunkLength = 262_144
@@ -11,7 +11,7 @@ const chunkLength = 262_144
 export interface LineFormat extends Pick<TableFormat, 'extension' | 'columns'> {
   /** The first line; null for none. */
   head: string | null
-  line: (session: LabeledSession, beside: Beside) => string
+  line: (session: TableSession, beside: Beside) => string
   factsOf: (line: string) => RowFacts
 }
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type Codecs, type DecodeError, type LabeledSession, partitionKey } from '#schemas'
+import { type Codecs, type DecodeError, partitionKey } from '#schemas'
 import type { Bus, ConsumedRecord } from '#shared/bus/bus.ts'
 import { measuredBus } from '#shared/bus/measured-bus.ts'
 import type { Health } from '#shared/health.ts'
@@ -11,6 +11,7 @@ import { lockFolder } from '#shared/spool-lock.ts'
 import { Dataset, type DatasetOptions } from './dataset.ts'
 import { Journal } from './journal.ts'
 import { readSessions, type SessionReaderOptions, sessionsTopic } from './read-sessions.ts'
+import { type TableSession, tableSession } from './table-session.ts'
 
 export interface ExportServiceOptions {
   bus: Bus
@@ -18,7 +19,7 @@ export interface ExportServiceOptions {
   prepare: SessionReaderOptions['prepare']
   dataset: DatasetOptions
   /** What becomes of a session before anything of it is written. */
-  disguise: (session: LabeledSession) => LabeledSession
+  disguise: (session: TableSession) => TableSession
   /** Tables and manifest are brought up to date this often, and at the end. */
   everyMs: number
   /** Each group gets all sessions; one exporter a group and folder. */
@@ -78,7 +79,7 @@ export async function runExportService(options: ExportServiceOptions): Promise<{
     for await (const { sessions, commit } of batches) {
       const startMs = performance.now()
       await inTurn(async () => {
-        const disguised = sessions.map(({ session }) => disguise(session))
+        const disguised = sessions.map(({ session }) => disguise(tableSession(session)))
         await journal.append(disguised)
         for (const session of disguised) await dataset.add(session)
       })

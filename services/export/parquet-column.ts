@@ -51,8 +51,11 @@ export class ParquetColumn {
   add(value: Value | undefined): void {
     this.#rows++
     if (!this.#column.list) this.#slot(value ?? null, false)
-    else if ((value as number[]).length === 0) this.#slot(null, false)
-    else for (const [i, item] of (value as number[]).entries()) this.#slot(item, i > 0)
+    else {
+      const items = value as number[]
+      if (items.length === 0) this.#slot(null, false)
+      for (let i = 0; i < items.length; i++) this.#slot(items[i]!, i > 0)
+    }
   }
 
   /** Writes what was added; the column is not used again. */
@@ -67,7 +70,9 @@ export class ParquetColumn {
     const repetition = list ? hybrid.bits(this.#goesOn) : Buffer.alloc(0)
     const definition = list || nullable ? hybrid.bits(this.#present) : Buffer.alloc(0)
     const levelBytes = repetition.length + definition.length
-    const stored = isCompressed ? zstdCompressSync(values, { params, pledgedSrcSize: values.length }) : values
+    const stored = isCompressed
+      ? zstdCompressSync(values, { params, pledgedSrcSize: values.length, chunkSize: values.length })
+      : values
     const encoding = hasDictionary ? 'RLE_DICTIONARY' : 'PLAIN'
     writePageHeader(out, {
       type: 'DATA_PAGE_V2',
@@ -134,7 +139,7 @@ export class ParquetColumn {
 
   #valueBytes(): Buffer {
     if (this.#indexes.length > 0) return hybrid.indexes(this.#indexes, this.#numbers.size)
-    return this.#column.type === 'BOOLEAN' ? this.#bits.bytes.taken() : this.#bytes.taken()
+    return this.#column.type === 'BOOLEAN' ? this.#bits.bytes() : this.#bytes.taken()
   }
 
   #writeDictionary(out: ByteWriter): void {

@@ -14,11 +14,6 @@ export class Bytes {
     this.#buffer[at] = value
   }
 
-  /** Adds bits to the last byte. */
-  or(bits: number): void {
-    this.#buffer[this.#length - 1]! |= bits
-  }
-
   int32(value: number): void {
     const at = this.#reserve(4)
     this.#buffer.writeInt32LE(value, at)
@@ -72,24 +67,35 @@ export class Bytes {
 
 /** Bits one behind the other, the lowest of a byte first. */
 export class Bits {
-  readonly bytes = new Bytes()
+  #bits = new Uint8Array(64)
   count = 0
   ones = 0
 
   push(bit: boolean): void {
-    if ((this.count & 7) === 0) this.bytes.byte(0)
+    if (this.count === this.#bits.length) {
+      const larger = new Uint8Array(4 * this.count)
+      larger.set(this.#bits)
+      this.#bits = larger
+    }
     if (bit) {
-      this.bytes.or(1 << (this.count & 7))
+      this.#bits[this.count] = 1
       this.ones++
     }
     this.count++
+  }
+
+  bytes(): Buffer {
+    const bytes = Buffer.alloc(Math.ceil(this.count / 8))
+    for (let i = 0; i < this.count; i++) bytes[i >> 3]! |= this.#bits[i]! << (i & 7)
+    return bytes
   }
 }
 
 /** One run of the hybrid of run lengths and packed bits. */
 export const hybrid = {
   /** Levels of 0 and 1. */
-  bits({ bytes, count, ones }: Bits): Buffer {
+  bits(bits: Bits): Buffer {
+    const { count, ones } = bits
     const run = new Bytes()
     if (ones === 0 || ones === count) {
       run.varint(count * 2)
@@ -97,7 +103,7 @@ export const hybrid = {
       return run.taken()
     }
     run.varint(Math.ceil(count / 8) * 2 + 1)
-    return Buffer.concat([run.taken(), bytes.taken()])
+    return Buffer.concat([run.taken(), bits.bytes()])
   },
 
   /** Places in a dictionary of so many entries, behind the number of bits that each takes. */

@@ -1,16 +1,18 @@
 import { zstdDecompressSync } from 'node:zlib'
 import {
   asyncBufferFromFile,
+  type ColumnChunk,
   type ColumnMetaData,
   parquetMetadataAsync,
   parquetReadObjects,
   type SchemaElement,
 } from 'hyparquet'
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer'
-import { type Column, payloadColumn, sessionColumns, type Value } from './columns.ts'
+import { type Beside, type Column, payloadColumn, sessionColumns, type Value } from './columns.ts'
 import { FileSink } from './file-sink.ts'
 import { ParquetColumn } from './parquet-column.ts'
 import type { RowFacts, TableFormat, TableWriter } from './table-file.ts'
+import type { TableSession } from './table-session.ts'
 
 /** Rows of a row group; what is held in memory of a file. */
 const rowGroupRows = 20_000
@@ -32,29 +34,21 @@ class ParquetTableWriter implements TableWriter {
   readonly #columns: readonly Column[]
   readonly #bytes = new ByteWriter(1 << 16)
   readonly #writer: ParquetWriter
-  #data: ParquetColumn[]
-  #rows = 0
+  /** Of the row group at hand; columns are made of them one after the other. */
+  #rows: Row[] = []
 
   constructor(sink: FileSink, columns: readonly Column[], schema: SchemaElement[]) {
     this.#sink = sink
     this.#columns = columns
     this.#writer = new ParquetWriter({ writer: this.#bytes, schema, createdBy: 'proclabel' })
-    this.#data = columns.map(emptyColumn)
   }
 
-  add: TableWriter['add'] = (session, beside) => {
-    for (let i = 0; i < this.#columns.length; i++) this.#data[i]!.add(this.#columns[i]!.of(session, beside))
-    this.#added()
-  }
+  add: TableWriter['add'] = (session, beside) => this.#add({ session, beside, kept: null })
 
-  keep: TableWriter['keep'] = raw => {
-    const row = raw as Record<string, Value>
-    for (let i = 0; i < this.#columns.length; i++) this.#data[i]!.add(row[this.#columns[i]!.name])
-    this.#added()
-  }
+  keep: TableWriter['keep'] = raw => this.#add({ session: null, beside: null, kept: raw as Record<string, Value> })
 
   finish: TableWriter['finish'] = () => {
-    if (this.#rows > 0) this.#writeGroup()
+    if (this.#rows.length > 0) this.#writeGroup()
     void this.#writer.finish()
     this.#drain()
     return this.#sink.finish()
@@ -62,24 +56,31 @@ class ParquetTableWriter implements TableWriter {
 
   discard = (): void => this.#sink.discard()
 
-  #added(): void {
-    if (++this.#rows === rowGroupRows) this.#writeGroup()
+  #add(row: Row): void {
+    this.#rows.push(row)
+    if (this.#rows.length === rowGroupRows) this.#writeGroup()
   }
 
   #writeGroup(): void {
-    const columns = this.#data.map(column => column.write(this.#bytes))
+    const columns = this.#columns.map(column => this.#writeColumn(column))
     const sum = (of: (chunk: ColumnMetaData) => bigint) =>
       columns.reduce((bytes, { meta_data }) => bytes + of(meta_data!), 0n)
     this.#writer.row_groups.push({
       columns,
-      num_rows: BigInt(this.#rows),
+      num_rows: BigInt(this.#rows.length),
       total_byte_size: sum(chunk => chunk.total_uncompressed_size),
       total_compressed_size: sum(chunk => chunk.total_compressed_size),
     })
-    this.#writer.num_rows += BigInt(this.#rows)
-    this.#data = this.#columns.map(emptyColumn)
-    this.#rows = 0
+    this.#writer.num_rows += BigInt(this.#rows.length)
+    this.#rows = []
     this.#drain()
+  }
+
+  #writeColumn(column: Column): ColumnChunk {
+    const data = emptyColumn(column)
+    for (const { session, beside, kept } of this.#rows)
+      data.add(session === null ? kept[column.name] : column.of(session, beside))
+    return data.write(this.#bytes)
   }
 
   /** What is encoded goes to the file; offsets in the footer count all bytes ever written. */
@@ -88,6 +89,11 @@ class ParquetTableWriter implements TableWriter {
     this.#bytes.index = 0
   }
 }
+
+/** A session to be written anew, or a row of an earlier file. */
+type Row =
+  | { session: TableSession; beside: Beside; kept: null }
+  | { session: null; beside: null; kept: Record<string, Value | undefined> }
 
 function emptyColumn(column: Column): ParquetColumn {
   const path = column.list ? [column.name, 'list', 'element'] : [column.name]

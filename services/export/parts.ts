@@ -111,14 +111,14 @@ export class Balance {
     this.#most = most
   }
 
-  count(session: LabeledSession): void {
+  count(session: Pick<LabeledSession, 'session_id' | 'label'>): void {
     const name = session.label?.process ?? ''
     const ranks = this.#ranks.get(name)
     if (ranks) ranks.push(rankOf(session))
     else this.#ranks.set(name, [rankOf(session)])
   }
 
-  keeps(session: LabeledSession): boolean {
+  keeps(session: Pick<LabeledSession, 'session_id' | 'label'>): boolean {
     const name = session.label?.process ?? ''
     let limit = this.#limits.get(name)
     if (limit === undefined) {
@@ -130,5 +130,5 @@ export class Balance {
   }
 }
 
-const rankOf = ({ session_id }: LabeledSession): number =>
+const rankOf = ({ session_id }: Pick<LabeledSession, 'session_id'>): number =>
   createHash('sha1').update(session_id).digest().readUIntBE(0, 6)

@@ -1,4 +1,5 @@
-import type { LabeledSession, Stage } from '#schemas'
+import type { Stage } from '#schemas'
+import type { TableSession } from './table-session.ts'
 
 /** Which sessions belong into a dataset; null asks for nothing. */
 export interface Selection {
@@ -13,7 +14,7 @@ export interface Selection {
 
 export const selects =
   ({ minConfidence, stages, sinceUs, untilUs }: Selection) =>
-  ({ stage, confidence, first_us }: LabeledSession): boolean => {
+  ({ stage, confidence, first_us }: Pick<TableSession, 'stage' | 'confidence' | 'first_us'>): boolean => {
     if (sinceUs !== null && first_us < sinceUs) return false
     if (untilUs !== null && first_us >= untilUs) return false
     if (stages !== null && (stage === null || !stages.includes(stage))) return false

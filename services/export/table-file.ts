@@ -1,6 +1,7 @@
 import type { LabeledSession } from '#schemas'
 import type { Beside } from './columns.ts'
 import type { WrittenFile } from './file-sink.ts'
+import type { TableSession } from './table-session.ts'
 
 /** What has to be known of a row that is in a file: whether it is to be replaced, and what the manifest counts of it. */
 export type RowFacts = Pick<LabeledSession, 'session_id' | 'revision' | 'stage' | 'confidence'>
@@ -13,7 +14,7 @@ export interface StoredRow {
 
 /** Writes one file of sessions, which is there only after `finish`. Throws PROCLABEL_OUTPUT when it cannot be written. */
 export interface TableWriter {
-  add: (session: LabeledSession, beside: Beside) => void
+  add: (session: TableSession, beside: Beside) => void
   /** A row of an earlier file, as it is. */
   keep: (raw: unknown) => void
   finish: () => WrittenFile
