@@ -67,15 +67,36 @@ function thresholds(judged: readonly Judged[]): string {
   return table(['Labels kept', 'Completeness', 'Accuracy'], rows)
 }
 
+const calibrationHead = ['Confidence', 'Labels', 'Stated on average', 'Right, 95 % interval']
+
 function calibrationText(judged: readonly Judged[]): string {
-  const rows = calibration(judged).map(({ from, labels, stated, right }) => [
+  const rows = calibrationRows(judged)
+  return rows.length === 0 ? '' : table(calibrationHead, rows)
+}
+
+/** By what labels state: how often they are right. Stage A, and the others as long as they have not been tried often enough, state nothing. */
+function calibrationRows(judged: readonly Judged[]): string[][] {
+  const silent = judged.filter(({ session, verdict }) => verdict !== 'unlabeled' && session.confidence === null)
+  const [direct, untried] = [true, false].map(isDirect =>
+    tally(silent.filter(({ session }) => (session.stage === 'A') === isDirect)),
+  )
+  const stated = calibration(judged).map(({ from, labels, stated, right }) => [
     `${from} and more`,
     count(labels),
     `${(100 * stated).toFixed(2)} %`,
     share(right, labels),
   ])
-  return rows.length === 0 ? '' : table(['Confidence', 'Labels', 'Stated on average', 'Right'], rows)
+  const rowOf = (title: string, { labeled, right }: Tally) =>
+    labeled === 0 ? [] : [[title, count(labeled), '-', share(right, labeled)]]
+  return [...rowOf('stage A', direct!), ...stated, ...rowOf('none stated', untried!)]
 }
+
+/** The same for several scores, each with its title. */
+export const calibrationTable = (scores: readonly (readonly [title: string, judged: readonly Judged[]])[]): string =>
+  table(
+    ['', ...calibrationHead],
+    scores.flatMap(([title, judged]) => calibrationRows(judged).map((row, i) => [i === 0 ? title : '', ...row])),
+  )
 
 function causesText(unlabeled: readonly Judged[]): string {
   const causes = Map.groupBy(unlabeled, ({ session }) => session.unknown_cause ?? 'not judged')

@@ -16,14 +16,13 @@ import { conditionRow, conditionTable } from '../condition-table.ts'
 import { differencesText } from '../differences.ts'
 import type { Judged } from '../score.ts'
 import { scoreInputs } from '../score-inputs.ts'
-import { scoreText, wrongText } from '../score-text.ts'
+import { calibrationTable, scoreText, wrongText } from '../score-text.ts'
 import { conditions } from './conditions.ts'
 import { loadText, readLoad } from './load.ts'
 import { runLabOnKafka } from './on-kafka.ts'
 import { peerTable } from './peer-table.ts'
 import { Recording, readTruth } from './recording.ts'
 import { contradictions, type LabOptions, type LabRecord, runLab } from './run.ts'
-import { hosts } from './switch.ts'
 
 const { values } = parseArgs({
   options: {
@@ -89,7 +88,7 @@ async function labelRecording(folder: string): Promise<void> {
   const truth = readTruth(folder)
   console.log(`${loadText(readLoad(folder), recording.paces)}\n`)
   const rows: string[][] = []
-  const ofFirstHost = new Map<string, Judged[]>()
+  const judged: [title: string, judged: Judged[]][] = []
   for (const condition of conditions) {
     const { title, constants } = condition
     if (values.row !== undefined && !title.includes(values.row)) continue
@@ -97,14 +96,11 @@ async function labelRecording(folder: string): Promise<void> {
     const score = await scoreInputs(recorded, { ...defaultConstants, ...constants })
     rows.push(conditionRow(title, score))
     if (values.row !== undefined) console.log(`${title}\n\n${scoreText(score)}\n`)
-    ofFirstHost.set(
-      title,
-      score.final.filter(({ session }) => session.host_id === hosts[0]),
-    )
+    judged.push([title, score.final])
     if (values.wrong) for (const one of score.final) if (one.verdict === 'wrong') console.log(wrongText(one))
   }
-  console.log(conditionTable(rows))
-  if (lab && values.peers) console.log(`\n${peerTable(lab, ofFirstHost)}`)
+  console.log(`${conditionTable(rows)}\n\n${calibrationTable(judged)}`)
+  if (lab && values.peers) console.log(`\n${peerTable(lab, judged)}`)
 }
 
 const folder = values.from ?? values.out ?? mkdtempSync(path.join(tmpdir(), 'proclabel-lab-'))
