@@ -1,5 +1,8 @@
 #include "packet/name_filter.hh"
 
+#include <algorithm>
+#include <array>
+
 namespace proclabel::packet {
 
 namespace {
@@ -94,10 +97,13 @@ bool may_begin_hello(Slice bytes) {
 
 bool may_be_quic(Slice bytes) {
   if (bytes.size() < 7 || byte(bytes, 0) < 0x80) return false;
-  // Version 1 (RFC 9000), version 2 (RFC 9369), drafts 23 to 34, and Facebook's mvfst: VERSIONS of quic.ts.
+  // As in quic.ts: versions 1 (RFC 9000) and 2 (RFC 9369) and their drafts, Facebook's mvfst, Google's T050 and T051, and
+  // numbers that are reserved to ask for others.
   const uint32_t version = __builtin_bswap32(bytes.read<uint32_t>(1).value_or(0));
-  return version == 1 || version == 0x6b33'43cf || version == 0xface'b002 ||
-         (version >= 0xff00'0017 && version <= 0xff00'0022);
+  constexpr std::array<uint32_t, 8> known{1,           0x6b33'43cf, 0xff02'0000, 0xface'b001,
+                                          0xface'b002, 0xface'b00e, 0x5430'3530, 0x5430'3531};
+  return std::ranges::find(known, version) != known.end() || (version >= 0xff00'0016 && version <= 0xff00'0022) ||
+         (version & 0x0f0f'0f0f) == 0x0a0a'0a0a;
 }
 
 }  // namespace proclabel::packet

@@ -7,6 +7,8 @@ export const V2 = 0x6b3343cf
 
 export interface InitialParts {
   version?: number
+  /** The version whose keys seal it, where it is another. */
+  sealedAs?: number
   /** Destination connection id of the header, and the one that the keys come from. */
   connectionId: Uint8Array
   keysFrom?: Uint8Array
@@ -17,7 +19,8 @@ export interface InitialParts {
 
 /** A protected client Initial packet with a 4-byte packet number, padded to 1200 bytes as clients must. */
 export function sealInitial(parts: InitialParts): Uint8Array {
-  const { version = V1, connectionId, keysFrom = connectionId, token = new Uint8Array(0), packetNumber = 0 } = parts
+  const { version = V1, sealedAs = version, connectionId, keysFrom = connectionId } = parts
+  const { token = new Uint8Array(0), packetNumber = 0 } = parts
   const beforeLength = bytesOf(
     version === V2 ? 0xd3 : 0xc3,
     u16(version >>> 16),
@@ -33,7 +36,7 @@ export function sealInitial(parts: InitialParts): Uint8Array {
   const number = bytesOf(u16(packetNumber >>> 16), u16(packetNumber & 0xffff))
   const header = bytesOf(beforeLength, u16(0x4000 | (4 + payload.length + 16)), number)
 
-  const { key, iv, hp } = clientInitialKeys(version, keysFrom)
+  const { key, iv, hp } = clientInitialKeys(sealedAs, keysFrom)[0]!
   const nonce = Buffer.from(iv)
   for (let i = 0; i < 4; i++) nonce[8 + i]! ^= number[i]!
   const cipher = createCipheriv('aes-128-gcm', key, nonce)

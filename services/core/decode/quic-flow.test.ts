@@ -73,6 +73,15 @@ test('a client that has taken the server id goes on with its first keys', () => 
   assert.equal(nameIn([first, second]), 'quic.example')
 })
 
+for (const sealedAs of [V1, 0xff00001d])
+  test(`a number that only asks for versions, sealed as version 0x${sealedAs.toString(16)}`, () => {
+    const parts = [cryptoFrame(message, 0, 900), cryptoFrame(message, 900)]
+    const packets = parts.map((payload, packetNumber) =>
+      sealInitial({ version: 0x1a2aba4a, sealedAs, connectionId, packetNumber, payload }),
+    )
+    assert.equal(nameIn(packets), 'quic.example')
+  })
+
 test('version negotiation: the hello begins in version 1 and goes on in version 2', () => {
   const first = sealInitial({ version: V1, connectionId, payload: cryptoFrame(message, 0, 900) })
   const second = sealInitial({ version: V2, connectionId, packetNumber: 1, payload: cryptoFrame(message, 900) })

@@ -17,7 +17,7 @@ const MAX_FAILURES = 16
 /** One connection id that a client chose: keys for each version it was used with, and the handshake bytes sent under it. */
 interface Attempt {
   connectionId: Buffer
-  keys: Map<number, InitialKeys>
+  keys: Map<number, InitialKeys[]>
   crypto: Reassembly
 }
 
@@ -62,18 +62,18 @@ export class QuicFlow {
     const known = this.attempts.find(attempt => attempt.connectionId.equals(connectionId))
     if (known !== undefined) {
       const payload = this.open(data, header, known)
-      if (payload !== null) return this.take(known, payload)
+      if (payload !== null) return this.take(known, header, payload)
     }
     for (const attempt of this.attempts) {
       const payload = attempt === known ? null : this.open(data, header, attempt)
-      if (payload !== null) return this.take(attempt, payload)
+      if (payload !== null) return this.take(attempt, header, payload)
     }
     if (known === undefined && connectionId.length > 0 && this.attempts.length < MAX_ATTEMPTS) {
       const fresh = { connectionId: Buffer.from(connectionId), keys: new Map(), crypto: new Reassembly(this.maxBytes) }
       const payload = this.open(data, header, fresh)
       if (payload !== null) {
         this.attempts.unshift(fresh)
-        return this.take(fresh, payload)
+        return this.take(fresh, header, payload)
       }
     }
     this.failures++
@@ -87,12 +87,16 @@ export class QuicFlow {
       keys = clientInitialKeys(header.version, attempt.connectionId)
       attempt.keys.set(header.version, keys)
     }
-    return openInitial(data, header, keys)
+    for (const one of keys) {
+      const payload = openInitial(data, header, one)
+      if (payload !== null) return payload
+    }
+    return null
   }
 
-  private take(attempt: Attempt, payload: Uint8Array): ClientHello | null {
+  private take(attempt: Attempt, { version }: LongHeader, payload: Uint8Array): ClientHello | null {
     const { crypto } = attempt
-    forEachCryptoFrame(payload, (offset, from, to) => crypto.insert(offset, payload, from, to))
+    forEachCryptoFrame(version, payload, (offset, from, to) => crypto.insert(offset, payload, from, to))
     const end = crypto.runEnd(0)
     if (end < 4) return null
     const wanted = handshakeLength(crypto.bytes, 0)

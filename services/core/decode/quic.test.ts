@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { clientInitialKeys, forEachCryptoFrame, mayBeQuic, openInitial, readLongHeader } from './quic.ts'
+import {
+  clientInitialKeys,
+  forEachCryptoFrame,
+  type InitialKeys,
+  mayBeQuic,
+  openInitial,
+  readLongHeader,
+} from './quic.ts'
 import { sealInitial, V1, V2 } from './quic-fixture.ts'
 
 /** RFC 9001 appendix A.2 and RFC 9369 appendix A.2: the same id, packet number and payload for both versions. */
@@ -36,7 +43,7 @@ const vectors = [
 
 for (const { version, key, iv, hp, begins, tag } of vectors) {
   test(`vectors of the RFC for version 0x${version.toString(16)}`, () => {
-    const keys = clientInitialKeys(version, connectionId)
+    const [keys] = clientInitialKeys(version, connectionId) as [InitialKeys]
     const bytes = [keys.key.export(), keys.iv, keys.hp.export()]
     assert.deepEqual(
       bytes.map(part => part.toString('hex')),
@@ -57,13 +64,13 @@ for (const { version, key, iv, hp, begins, tag } of vectors) {
 test('a changed packet or another id does not open', () => {
   const packet = sealInitial({ connectionId, payload })
   const header = readLongHeader(packet, 0, packet.length)!
-  assert.equal(openInitial(packet, header, clientInitialKeys(V1, Buffer.from('00'))), null)
+  assert.equal(openInitial(packet, header, clientInitialKeys(V1, Buffer.from('00'))[0]!), null)
   packet[600]! ^= 1
-  assert.equal(openInitial(packet, header, clientInitialKeys(V1, connectionId)), null)
+  assert.equal(openInitial(packet, header, clientInitialKeys(V1, connectionId)[0]!), null)
 })
 
 test('packet numbers are completed from the largest one opened', () => {
-  const keys = clientInitialKeys(V1, connectionId)
+  const [keys] = clientInitialKeys(V1, connectionId) as [InitialKeys]
   keys.largestPacketNumber = 2 ** 32 + 5
   const packet = sealInitial({ connectionId, payload, packetNumber: 7 })
   // Sealed with number 7, so the nonce of 2^32 + 7 must not open it.
@@ -78,8 +85,14 @@ test('frames that Initial packets may hold are walked over', () => {
     'hex',
   )
   const found: string[] = []
-  forEachCryptoFrame(frames, (offset, from, to) => found.push(`${offset} ${frames.toString('hex', from, to)}`))
+  forEachCryptoFrame(V1, frames, (offset, from, to) => found.push(`${offset} ${frames.toString('hex', from, to)}`))
   assert.deepEqual(found, ['0 abcd', '2 efefef'])
+})
+
+test('Google’s versions with TLS have a CRYPTO frame of their own', () => {
+  const found: number[][] = []
+  forEachCryptoFrame(0x54303531, Buffer.from('000802' + '03efefef', 'hex'), (...frame) => found.push(frame))
+  assert.deepEqual(found, [[2, 4, 7]])
 })
 
 test('a datagram that is no QUIC, or of a version nobody knows', () => {

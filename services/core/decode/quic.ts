@@ -1,35 +1,50 @@
 import { createCipheriv, createDecipheriv, createSecretKey, hash, type KeyObject } from 'node:crypto'
 
-/** A QUIC version whose Initial packets we can open: its salt, HKDF label prefix and number of the Initial type. */
+/** A QUIC version whose Initial packets we can open: its salts, HKDF label prefix and number of the Initial type. */
 interface Version {
-  salt: Buffer
+  /** Several where the number does not tell which. */
+  salts: readonly Buffer[]
   label: string
   initialType: number
+  /** The type of a CRYPTO frame (RFC 9000 section 19.6). */
+  cryptoType: number
 }
 
 const V1_SALT = '38762cf7f55934b34d179ae6a4c80cadccbb7f0a'
+const V2_SALT = '0dede3def700a6db819381be6e269dcbf9bd2ed9'
+const V2_DRAFT_SALT = 'a707c203a59b47184a1d62ca570406ea7ae3e5d3'
 const DRAFT_29_SALT = 'afbfec289993d24c9e9786f19c6111e04390a899'
 const DRAFT_23_SALT = 'c3eef712c72ebb5a11a7d2432bb46365bef9f502'
-const V2: Version = {
-  salt: Buffer.from('0dede3def700a6db819381be6e269dcbf9bd2ed9', 'hex'),
-  label: 'quicv2',
-  initialType: 1,
-}
+const DRAFT_22_SALT = '7fbcdb0e7c66bbe9193a96cd21519ebd7a02644a'
+/** Google's versions with TLS, in its own frames; Chromium sent them in 2020. */
+const T050_SALT = '7ff579e5acd072915580304c43a2367c60488310'
+const T051_SALT = '7a4edef4e7ccee5fa4506c19124fc8ccda6e033d'
 
-/** Versions by number: RFC 9001 section 5.2, RFC 9369 section 3.3, the drafts, and Facebook's mvfst. */
+/** Versions by number: RFC 9001 section 5.2, RFC 9369 section 3.3, the drafts of both, Facebook's mvfst, Google's T050 and T051. */
 const VERSIONS = new Map<number, Version>([
-  [0x00000001, withSalt(V1_SALT)],
-  [0x6b3343cf, V2],
-  [0xff000021, withSalt(V1_SALT)],
-  [0xff000022, withSalt(V1_SALT)],
-  [0xfaceb002, withSalt(DRAFT_23_SALT)],
+  [0x00000001, version(V1_SALT)],
+  [0x6b3343cf, { ...version(V2_SALT), label: 'quicv2', initialType: 1 }],
+  [0xff020000, { ...version(V2_DRAFT_SALT), label: 'quicv2' }],
+  [0xff000016, version(DRAFT_22_SALT)],
+  [0xff000021, version(V1_SALT)],
+  [0xff000022, version(V1_SALT)],
+  [0xfaceb001, version(DRAFT_22_SALT)],
+  [0xfaceb002, version(DRAFT_23_SALT)],
+  [0xfaceb00e, version(DRAFT_23_SALT)],
+  [0x54303530, { ...version(T050_SALT), cryptoType: 0x08 }],
+  [0x54303531, { ...version(T051_SALT), cryptoType: 0x08 }],
 ])
-for (let draft = 23; draft <= 28; draft++) VERSIONS.set(0xff000000 + draft, withSalt(DRAFT_23_SALT))
-for (let draft = 29; draft <= 32; draft++) VERSIONS.set(0xff000000 + draft, withSalt(DRAFT_29_SALT))
+for (let draft = 23; draft <= 28; draft++) VERSIONS.set(0xff000000 + draft, version(DRAFT_23_SALT))
+for (let draft = 29; draft <= 32; draft++) VERSIONS.set(0xff000000 + draft, version(DRAFT_29_SALT))
+/** Numbers 0x?a?a?a?a ask a server which versions it has (RFC 9000 section 15); clients seal such packets as their own version's. */
+const RESERVED = version(V1_SALT, DRAFT_29_SALT)
 
-function withSalt(salt: string): Version {
-  return { salt: Buffer.from(salt, 'hex'), label: 'quic', initialType: 0 }
+function version(...salts: string[]): Version {
+  return { salts: salts.map(salt => Buffer.from(salt, 'hex')), label: 'quic', initialType: 0, cryptoType: 0x06 }
 }
+
+const versionOf = (number: number): Version | undefined =>
+  (number & 0x0f0f0f0f) === 0x0a0a0a0a ? RESERVED : VERSIONS.get(number)
 
 /**
  * Keys of one sender's Initial packets, and the largest packet number opened with them. KeyObjects, since Node takes ten
@@ -57,7 +72,7 @@ export interface LongHeader {
 
 /** Cheap first look: a long header of a version whose Initial packets we can open. */
 export function mayBeQuic(data: Uint8Array, from: number, to: number): boolean {
-  return to - from >= 7 && data[from]! >= 0x80 && VERSIONS.has(read32(data, from + 1))
+  return to - from >= 7 && data[from]! >= 0x80 && versionOf(read32(data, from + 1)) !== undefined
 }
 
 /**
@@ -68,7 +83,7 @@ export function readLongHeader(data: Uint8Array, from: number, to: number): Long
   if (!mayBeQuic(data, from, to)) return null
   const number = read32(data, from + 1)
   const type = (data[from]! >> 4) & 3
-  const initialType = VERSIONS.get(number)!.initialType
+  const { initialType } = versionOf(number)!
   if (type === (initialType + 3) % 4) return null
   const isInitial = type === initialType
   const dcidStart = from + 6
@@ -87,10 +102,16 @@ export function readLongHeader(data: Uint8Array, from: number, to: number): Long
   return { version: number, isInitial, start: from, dcidStart, dcidEnd, packetNumberOffset: at, end: at + length }
 }
 
-/** Keys of the client's Initial packets, from the first destination connection id that it chose (RFC 9001 section 5.2). */
-export function clientInitialKeys(version: number, connectionId: Uint8Array): InitialKeys {
-  const { salt, label } = VERSIONS.get(version)!
-  const initial = hmac(salt, connectionId)
+/**
+ * Keys of the client's Initial packets, from the first destination connection id that it chose (RFC 9001 section 5.2); several
+ * where the version does not tell which.
+ */
+export function clientInitialKeys(version: number, connectionId: Uint8Array): InitialKeys[] {
+  const { salts, label } = versionOf(version)!
+  return salts.map(salt => keysFrom(hmac(salt, connectionId), label))
+}
+
+function keysFrom(initial: Buffer, label: string): InitialKeys {
   const client = expandLabel(initial, 'client in', 32)
   return {
     key: createSecretKey(expandLabel(client, `${label} key`, 16)),
@@ -167,9 +188,11 @@ function fullPacketNumber(truncated: number, window: number, largest: number): n
  * Only the frame types that Initial packets may hold are known; anything else ends the walk.
  */
 export function forEachCryptoFrame(
+  version: number,
   payload: Uint8Array,
   crypto: (offset: number, from: number, to: number) => void,
 ): void {
+  const { cryptoType } = versionOf(version)!
   let at = 0
   const end = payload.length
   const varint = () => {
@@ -184,7 +207,7 @@ export function forEachCryptoFrame(
       varint()
       for (let ranges = 2 * varint() + 1; ranges > 0 && at < end; ranges--) varint()
       for (let counts = type === 0x03 ? 3 : 0; counts > 0; counts--) varint()
-    } else if (type === 0x06) {
+    } else if (type === cryptoType) {
       const offset = varint()
       const length = varint()
       if (offset < 0 || length < 0 || at + length > end) return
