@@ -91,6 +91,29 @@ Layer read_frame_relay(Cursor& c) {
   return protocol == 0x80 ? read_snap(c) : Layer::stop;
 }
 
+constexpr uint8_t juniper_stripped = 0x02, juniper_extended = 0x80;
+
+/** Juniper's router in front of an Ethernet frame: "MGC", flags, extensions behind their length (tcpdump's print-juniper.c). */
+Layer read_juniper_ethernet(Cursor& c) {
+  if (!c.has(4)) return Layer::stop;
+  if (c.u32(c.offset) >> 8 != 0x4d4743) return Layer::stop;
+  const uint8_t flags = c.u8(c.offset + 3);
+  c.offset += 4;
+  if ((flags & juniper_extended) != 0) {
+    if (!c.has(2)) return Layer::stop;
+    if (!c.skip(2 + c.u16(c.offset))) return Layer::stop;
+  }
+  return (flags & juniper_stripped) != 0 ? Layer::ip : Layer::ethernet;
+}
+
+/** IP over InfiniBand: a global route header of 40 bytes, then the encapsulation header of RFC 4391 section 6. */
+Layer read_infini_band(Cursor& c) {
+  if (!c.has(44)) return Layer::stop;
+  const uint16_t type = c.u16(c.offset + 40);
+  c.offset += 44;
+  return layer_of_ethertype(type);
+}
+
 /** OpenBSD's packet filter log: its own length without padding to four bytes, then the address family. */
 Layer read_pflog(Cursor& c) {
   if (!c.has(2)) return Layer::stop;
@@ -172,6 +195,10 @@ Layer read_link(Cursor& c, uint16_t link_type) {
       return read_nflog(c);
     case 107:
       return read_frame_relay(c);
+    case 178:
+      return read_juniper_ethernet(c);
+    case 242:
+      return read_infini_band(c);
     case 192:
       return read_ppi(c);
     // 149 is DLT_USER2, which macOS wrote for PKTAP.

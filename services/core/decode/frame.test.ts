@@ -102,6 +102,9 @@ test('link types lead to the same packet', () => {
     [107, bytes([0x18, 0x41, 3, 0, 0x80, 0, 0, 0, 8, 0], ip)],
     [113, cooked],
     [276, cooked2],
+    [178, bytes([0x4d, 0x47, 0x43, 0x80, 0, 3, 1, 1, 6], ethernet(0x0800, ip))],
+    [178, bytes([0x4d, 0x47, 0x43, 0x02], ip)],
+    [242, bytes(new Uint8Array(40), be16(0x0800), [0, 0], ip)],
     [239, bytes([2, 0, 0, 0], nflogAttribute)],
     [192, bytes([0, 0, 8, 0, 1, 0, 0, 0], ethernet(0x0800, ip))],
     [258, bytes([12, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0], ethernet(0x0800, ip))],
@@ -275,7 +278,9 @@ test('frames without a session say why', () => {
 })
 
 test('any bytes of any link type are decoded without an exception, within their bounds', () => {
-  const linkTypes = [0, 1, 9, 10, 50, 51, 100, 101, 104, 107, 108, 113, 117, 149, 192, 204, 228, 229, 239, 258, 276]
+  const linkTypes = [
+    0, 1, 9, 10, 50, 51, 100, 101, 104, 107, 108, 113, 117, 149, 178, 192, 204, 228, 229, 239, 242, 258, 276,
+  ]
   const decoder = new FrameDecoder(() => {})
   const packet = new Packet()
   fc.assert(

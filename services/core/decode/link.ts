@@ -43,6 +43,10 @@ export function readLink(c: Cursor, linkType: number): number {
       return readNflog(c)
     case 107:
       return readFrameRelay(c)
+    case 178:
+      return readJuniperEthernet(c)
+    case 242:
+      return readInfiniBand(c)
     case 192:
       return readPpi(c)
     // 149 is DLT_USER2, which macOS wrote for PKTAP.
@@ -145,6 +149,31 @@ function readFrameRelay(c: Cursor): number {
   if (protocol === 0xcc) return IPV4
   if (protocol === 0x8e) return IPV6
   return protocol === 0x80 ? readSnap(c) : STOP
+}
+
+const [juniperStripped, juniperExtended] = [0x02, 0x80]
+
+/** Juniper's router in front of an Ethernet frame: "MGC", flags, extensions behind their length (tcpdump's print-juniper.c). */
+function readJuniperEthernet(c: Cursor): number {
+  if (!c.has(4)) return STOP
+  if (u32(c.data, c.offset) >>> 8 !== 0x4d4743) return STOP
+  const flags = c.data[c.offset + 3]!
+  c.offset += 4
+  if (flags & juniperExtended) {
+    if (!c.has(2)) return STOP
+    const length = 2 + u16(c.data, c.offset)
+    if (!c.has(length)) return STOP
+    c.offset += length
+  }
+  return flags & juniperStripped ? IP : ETHERNET
+}
+
+/** IP over InfiniBand: a global route header of 40 bytes, then the encapsulation header of RFC 4391 section 6. */
+function readInfiniBand(c: Cursor): number {
+  if (!c.has(44)) return STOP
+  const type = u16(c.data, c.offset + 40)
+  c.offset += 44
+  return layerOfEthertype(type)
 }
 
 /** OpenBSD's packet filter log: its own length without padding to four bytes, then the address family. */
