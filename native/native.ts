@@ -1,5 +1,5 @@
 /**
- * Every function and type that crosses between TypeScript and C++, in the order of src/binding.cc. Only plain data
+ * Every function and type that crosses between TypeScript and C++, as src/binding/ converts them. Only plain data
  * crosses; absent is null. The columns of a poll are the caller's own: nothing writes to them later.
  */
 export interface NativeAddon {
