@@ -24,11 +24,18 @@ export class KafkaPipeline {
     this.bus = new KafkaBus({ brokers: this.brokers, clientId: 'lab' })
   }
 
-  /** With all topics, and no service yet. */
-  static async start(): Promise<KafkaPipeline> {
+  /** With all topics, which `makeTopics` makes, and no service yet. */
+  static async start(
+    makeTopics = (services: Services): Promise<void> => services.prepare(partitions),
+  ): Promise<KafkaPipeline> {
     const pipeline = new KafkaPipeline(await startStack({ kafka: true, redis: true }))
-    await pipeline.services.prepare(partitions)
-    return pipeline
+    try {
+      await makeTopics(pipeline.services)
+      return pipeline
+    } catch (error) {
+      await pipeline.stop()
+      throw error
+    }
   }
 
   get brokers(): readonly string[] {

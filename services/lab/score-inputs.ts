@@ -29,8 +29,11 @@ export function scorerOf(truth: Iterable<TruthLine>): Scorer {
   return new Scorer(table)
 }
 
-/** Labels what was recorded in this process, live and by post-processing, and holds it against its truth. */
-export async function scoreInputs(recorded: Recorded, constants: MatchConstants): Promise<Score> {
+/**
+ * Labels what was recorded in this process, live and by post-processing, and holds it against its truth. `isOver`: the input is
+ * known to be over, and all that is not final is judged once more with all that was learned by then; services never know that.
+ */
+export async function scoreInputs(recorded: Recorded, constants: MatchConstants, isOver = true): Promise<Score> {
   const scorer = scorerOf(recorded.truth())
   const bus = new InProcessBus()
   const stop = new AbortController()
@@ -45,9 +48,11 @@ export async function scoreInputs(recorded: Recorded, constants: MatchConstants)
   running.catch(() => bus.close())
   for (const { topic, key, value } of recorded.inputs()) await bus.publish(topic, [{ key, value }])
   await bus.drained()
-  await matcher.end()
-  await matcher.finish()
-  await bus.drained()
+  if (isOver) {
+    await matcher.end()
+    await matcher.finish()
+    await bus.drained()
+  }
   stop.abort()
   await running
   return scorer.score()

@@ -1,6 +1,6 @@
 import kafkajs, { type TopicMessages } from 'kafkajs'
 import { kafkaOf } from '#shared/bus/kafka-fixture.ts'
-import { topicSettings } from '../cli/topic-settings.ts'
+import { topicNames, topicSettings } from '../cli/topic-settings.ts'
 import type { Services } from '../e2e/lab/services.ts'
 import { inputTopics } from '../matcher/matcher.ts'
 import { KafkaPipeline, partitions } from './kafka-pipeline.ts'
@@ -29,9 +29,8 @@ export async function scoreOnKafka(
   recorded: Recorded<TimedInput>,
   matcherArgs: readonly string[] = [],
 ): Promise<KafkaRun> {
-  const pipeline = await KafkaPipeline.start()
+  const pipeline = await KafkaPipeline.start(makeTopics)
   try {
-    await takeTimesAsGiven(pipeline.services)
     const publishMs = performance.now()
     const published = await publish(pipeline.brokers, recorded.inputs())
     const labelMs = performance.now()
@@ -46,18 +45,16 @@ export async function scoreOnKafka(
   }
 }
 
-/** The input topics keep the times that records bring, and records of any time. */
-async function takeTimesAsGiven(services: Services): Promise<void> {
-  const resources = inputTopics.map(topic => {
-    const settings = {
-      ...topicSettings(topic, { partitions, replication: 1 }),
-      'message.timestamp.type': 'CreateTime',
-      'retention.ms': '-1',
-    }
+/** As `topics apply` makes them, but that the input topics keep the times that records bring, and records of any time. */
+async function makeTopics(services: Services): Promise<void> {
+  const asGiven = { 'message.timestamp.type': 'CreateTime', 'retention.ms': '-1' }
+  const isInput = (topic: string) => inputTopics.some(input => input === topic)
+  const topics = topicNames.map(topic => {
+    const settings = { ...topicSettings(topic, { partitions, replication: 1 }), ...(isInput(topic) && asGiven) }
     const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }))
-    return { type: kafkajs.ConfigResourceTypes.TOPIC, name: topic, configEntries }
+    return { topic, numPartitions: partitions, replicationFactor: 1, configEntries }
   })
-  await services.withAdmin(admin => admin.alterConfigs({ validateOnly: false, resources }))
+  await services.withAdmin(admin => admin.createTopics({ topics, waitForLeaders: true }))
 }
 
 /** Answers with the number of records. */

@@ -2,9 +2,9 @@
  * The simulated day under all conditions, a row each: how many sessions get a label, and how many of the labels are right.
  *
  * `node services/lab/day/main.ts [--sessions 127245] [--hours 24] [--seed 1] [--period 50] [--row TEXT] [--wrong]
- * [--set NAME=VALUE] [--kafka]`: `--period` is the time between polls that agents ask for, milliseconds; `--row` runs the rows
- * whose title holds the text and prints their whole score, `--wrong` every wrong label too; `--set` changes a matching constant
- * of every row; `--kafka` labels by the services, on a Kafka and a Redis of their own, and tells where one
+ * [--set NAME=VALUE] [--kafka]`: `--period` is the time between polls that agents ask for, milliseconds; `--row` runs the row
+ * of that title, or those whose title holds the text, and prints the whole score, `--wrong` every wrong label too; `--set` changes a
+ * matching constant of every row; `--kafka` labels by the services, on a Kafka and a Redis of their own, and tells where one
  * process says otherwise.
  */
 import { parseArgs } from 'node:util'
@@ -62,11 +62,14 @@ const { values } = parseArgs({
   },
 })
 
+const isNamed = rows.some(({ title }) => title === values.row)
+const isAsked = (title: string): boolean =>
+  values.row === undefined || (isNamed ? title === values.row : title.includes(values.row))
 const given = await matchConstants({ profile: 'default', set: values.set })
 const lines: string[][] = []
 const scores = new Map<string, Score>()
 for (const { title, constants, agent, mirror } of rows) {
-  if (values.row !== undefined && !title.includes(values.row)) continue
+  if (!isAsked(title)) continue
   const day = new Day({
     ...{ hosts: sourceDay.hosts, sessions: Number(values.sessions), hours: Number(values.hours) },
     seed: Number(values.seed),
@@ -77,7 +80,7 @@ for (const { title, constants, agent, mirror } of rows) {
     }),
     mirror: { ...goodMirror, ...mirror },
   })
-  const inOneProcess = await scoreInputs(day, { ...given, ...constants })
+  const inOneProcess = await scoreInputs(day, { ...given, ...constants }, !values.kafka)
   const score = values.kafka ? await onKafka(day, constants, inOneProcess) : inOneProcess
   if (title === polled || title === polledAsSource) scores.set(title, score)
   lines.push(conditionRow(title, score))
