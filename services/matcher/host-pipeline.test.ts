@@ -137,6 +137,34 @@ suite('when records come out', () => {
     }
   })
 
+  test('what a host learned in the hour after a session tells whose that was', () => {
+    const pipeline = open(true)
+    const agent = new TestHost()
+    pipeline.applyHost(hostRecord('host', hostIp))
+    const connect = (fromMs: number, port: number, to: string) => {
+      const row = [`tcp ${hostIp}:${port} ${to}`, 'curl'] as const
+      pipeline.applySnapshot(agent.pollMessage(fromMs - 50))
+      for (let ms = fromMs; ms <= fromMs + 1_000; ms += 50) pipeline.applySnapshot(agent.pollMessage(ms, row))
+      const packets = connection(fromMs + 10, fromMs + 900, port)
+      pipeline.applyPackets(batchOf(packets.map(packet => packet.replace(server, to))), 0)
+    }
+    const pass = (untilMs: number) => pipeline.applyPackets(batchOf([], { until_us: at(untilMs) }), 0)
+    const tell = () => pipeline.take().map(told)
+    connect(0, 50_000, '192.0.2.8:443') // by which the clocks are known to agree
+    pass(100_000)
+    assert.deepEqual(tell(), ['closed 0 A curl'])
+    pipeline.applyPackets(batchOf(connection(100_010, 100_020)), 0)
+    pass(200_000)
+    assert.deepEqual(tell(), ['closed 0 agent-gap not final'])
+    for (const i of [1, 2, 3]) connect(200_000 + 60_000 * i, 50_000 + i, server)
+    pass(500_000)
+    assert.deepEqual(tell(), Array(3).fill('closed 0 A curl'))
+    pass(3_690_000)
+    assert.deepEqual(tell(), [])
+    pass(3_730_000)
+    assert.deepEqual(tell(), ['closed 1 A2 curl not final'])
+  })
+
   test('when what it rests on is forgotten, a day later, a label stays as it was, for ever', () => {
     const dayMs = 86_400_000
     for (const [provisional, whileReading, atEnd] of [

@@ -33,6 +33,8 @@ const maxEarly = 1_000
 const earlyUs = 300_000_000
 /** How often they are looked at again, capture time. */
 const reconsiderEveryUs = 30_000_000
+/** A session without a label is looked at once more when it began so long ago: its host has learned meanwhile. */
+const againAfterUs = 3_600_000_000
 
 export interface PipelineOptions {
   constants: MatchConstants
@@ -314,12 +316,14 @@ export class HostPipeline {
   }
 
   /**
-   * Post-processing: judges again, with all that is known by now, the sessions whose label is not final: each once, then
-   * those for whose time evidence came late; at the end all of them, and then they are final.
+   * Post-processing: judges again, with all that is known by now, the sessions whose label is not final: each once, those
+   * without a label once more after an hour, and those for whose time evidence came late; at the end all, and then they are final.
    */
   #reconsider(history: SocketHistory, last: boolean): void {
     const matcher = this.#matcher
     if (matcher === null) return
+    const againFromUs = this.#reconsideredUs - againAfterUs
+    const againToUs = this.#nowUs - againAfterUs
     this.#reconsideredUs = this.#nowUs
     matcher.expire(this.#nowUs)
     this.#early.expire(this.#nowUs)
@@ -327,9 +331,11 @@ export class HostPipeline {
     for (const [id, undecided] of this.#undecided) {
       const { firstUs, resolved } = undecided
       const isPast = firstUs < this.#nowUs - this.#options.constants.keepUs
+      const isDueAgain = firstUs >= againFromUs && firstUs < againToUs
       const isLate = late !== null && firstUs >= late.fromUs && firstUs <= late.toUs
       if (isPast && (this.#options.provisional || (last && history === this.#timeline))) this.#leave(id, undecided)
-      else if (last || isLate || !resolved) this.#resolve(matcher, id, undecided, history, last)
+      else if (last || isLate || !resolved || (isDueAgain && codec.decodeOwn(undecided.value).label === null))
+        this.#resolve(matcher, id, undecided, history, last)
     }
   }
 
