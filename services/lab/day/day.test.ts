@@ -7,6 +7,8 @@ import { tally } from '../score.ts'
 import { scoreInputs } from '../score-inputs.ts'
 import type { AgentConditions } from './agent.ts'
 import { Day, type DayShape, goodMirror } from './day.ts'
+import { disturbances, nextPollUs } from './disturbances.ts'
+import { Random } from './random.ts'
 
 const conditions = (host: number): AgentConditions => ({
   ...{ events: true, lostShare: 0, periodUs: 50_000, downs: [], offsetUs: (host - 1) * 1_500_000, driftPpm: 20 },
@@ -25,6 +27,22 @@ test('the same seed makes the same day, another seed another', () => {
   }
   assert.equal(digest(1), digest(1))
   assert.notEqual(digest(1), digest(2))
+})
+
+test('a poller is woken by a tick of the clock, 62.5 ms apart, and stalls a dozen times an hour', () => {
+  const hours = 20
+  const random = new Random(1)
+  const gaps: number[] = []
+  for (let timeUs = 0; timeUs < hours * 3_600_000_000; ) {
+    const nextUs = nextPollUs(timeUs, random.exponential(disturbances.pollUs), 50_000, random)
+    gaps.push(nextUs - timeUs)
+    timeUs = nextUs
+  }
+  gaps.sort((a, b) => a - b)
+  assert.equal(gaps[0], 62_500)
+  assert.equal(gaps[gaps.length >> 1], 62_500)
+  const stalls = gaps.filter(gapUs => gapUs > 150_000).length / hours
+  assert.ok(stalls > 6 && stalls < 12, `${stalls} an hour`)
 })
 
 test('the inputs are in order of time but for what an agent has to gather, and packets lie within their truth', () => {
