@@ -65,6 +65,8 @@ export interface MatchConstants {
   remoteIpSessions: number
   /** D: share of them that one process must have. */
   remoteIpShare: number
+  /** D: sessions of one program with an address that begin so soon after one that was counted are not counted again. */
+  remoteIpBurstUs: number
   /** D: life of an address without new sessions. */
   remoteIpTtlUs: number
   /** F: farther than this only bound service sockets count; Infinity searches all days for every socket. */
@@ -131,6 +133,7 @@ export const defaultConstants: Readonly<MatchConstants> = Object.freeze({
   remotePortNearUs: 5 * second,
   remoteIpSessions: 30,
   remoteIpShare: 0.85,
+  remoteIpBurstUs: 5 * second,
   remoteIpTtlUs: 7 * day,
   portHistoryReachUs: 10 * minute,
   portHistoryShare: 0.85,
@@ -155,6 +158,7 @@ export const paperProfile: Readonly<Partial<MatchConstants>> = Object.freeze({
   useEvents: false,
   useClockOffset: false,
   remotePortShared: true,
+  remoteIpBurstUs: 0,
   portHistoryReachUs: Number.POSITIVE_INFINITY,
   portHistoryShare: 0.5,
   precisionFloor: 0,

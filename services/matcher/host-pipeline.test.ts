@@ -122,9 +122,10 @@ suite('when records come out', () => {
     }
   })
 
-  test('socket data is waited for; what comes after the hold makes a revision', () => {
+  test('socket data is waited for until the session is told; what comes later makes a revision', () => {
     for (const [cameMs, expected] of [
       [1_900, ['closed 0 A curl']],
+      [4_000, ['closed 0 A curl']],
       [40_000, ['closed 0 agent-gap not final', 'closed 1 A curl']],
     ] as const) {
       const pipeline = open(true)

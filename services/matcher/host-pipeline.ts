@@ -11,6 +11,7 @@ import { fromSessionColumns, toSessionColumns } from '#core/session-columns.ts'
 import { factsOf, type SessionFacts } from '#core/session-facts.ts'
 import { SessionRows } from '#core/session-rows.ts'
 import { SessionTable, sessionTimes } from '#core/session-table.ts'
+import { justThen } from '#core/stages/remote-port.ts'
 import { isInferable } from '#core/unknown-cause.ts'
 import {
   codecs,
@@ -266,8 +267,10 @@ export class HostPipeline {
   /** A record while the session stays in the table; only where such records are wanted. */
   #due(session: Session): void {
     if (!this.#options.provisional) return
-    if (this.hostId === '' || session.judgement === null) this.#judge(session)
     const state = session.endReason === null ? 'open' : 'closed'
+    // Socket data that came later than the hold limit may be here by now.
+    const isLate = state === 'closed' && session.judgement?.stage !== 'A'
+    if (this.hostId === '' || session.judgement === null || isLate) this.#judge(session)
     const record = this.#record(session, state)
     if (state === 'closed' && !session.isToldClosed) this.#ends.push(record)
     this.#records.push(record)
@@ -364,7 +367,7 @@ export class HostPipeline {
     judgement.label_final ||= last
     undecided.resolved = true
     undecided.byResolver &&= judgement.label === null && isInferable(facts, judgement.unknown_cause)
-    if (undecided.byResolver) Object.assign(judgement, inferredPart(record))
+    if (undecided.byResolver || knewBetter(record, judgement, facts)) Object.assign(judgement, inferredPart(record))
     if (judgement.label_final) this.#undecided.delete(id)
     else if (saysTheSame(judgement, record)) return
     Object.assign(record, judgement)
@@ -407,6 +410,15 @@ export class HostPipeline {
       this.#dnsNames.learn(client, answers, columns.baseUs + columns.packetTime[packet]!)
     }
   }
+}
+
+/**
+ * Stage C knows who was at a remote end just then, and forgets it: what the stages behind it, or nobody, can say later counts
+ * less. Not where it has turned out since that no stage may guess.
+ */
+function knewBetter(before: Judgement, now: Judgement, facts: SessionFacts): boolean {
+  if (before.stage !== 'C' || before.evidence.reason !== justThen) return false
+  return now.label === null ? isInferable(facts, now.unknown_cause) : ['D', 'F', 'N'].includes(now.stage!)
 }
 
 /** The part of a judgement that a stage which infers decides. */

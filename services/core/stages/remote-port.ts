@@ -18,6 +18,9 @@ interface Entry {
   isShared: boolean
 }
 
+/** Why a program is said that was seen at the remote end within `remotePortNearUs`. */
+export const justThen = 'program at the remote end just then'
+
 /** Uses kept of a remote end: in post-processing the nearest may come after the session. */
 const usesKept = 16
 
@@ -56,7 +59,7 @@ export class RemotePortCache {
     const found = { support: 1, share: null }
     if (this.#constants.remotePortShared) return { label: last, reason: 'last program at the remote end', ...found }
     if (distanceUs(nearest) <= this.#constants.remotePortNearUs)
-      return { label: nearest.program, reason: 'program at the remote end just then', ...found }
+      return { label: nearest.program, reason: justThen, ...found }
     return entry.isShared ? null : { label: last, reason: 'only program at the remote end', ...found }
   }
 

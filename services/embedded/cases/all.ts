@@ -12,22 +12,23 @@ export interface Case {
 
 const desk = { host: 'desk', ips: ['10.0.0.1'] }
 
-/** `count` connections of curl to one server, each with its socket in the polls; 1 s apart, from ports 40001 on. */
-function curls(count: number, server: (i: number) => string, first = 'data') {
+/** `count` connections of curl to one server, each with its socket in the polls; from ports 40001 on. */
+function curls(count: number, server: (i: number) => string, first = 'data', apartMs = 1000) {
   const ports = Array.from({ length: count }, (_, i) => i)
   return {
-    lastMs: count * 1000,
+    lastMs: count * apartMs,
     packets: ports.flatMap(i =>
-      connection(`10.0.0.1:${40_001 + i} > ${server(i)}`, 1250 + i * 1000, { lastsMs: 700, first }),
+      connection(`10.0.0.1:${40_001 + i} > ${server(i)}`, 1250 + i * apartMs, { lastsMs: 700, first }),
     ),
     sockets: ports.map(
-      i => `${1250 + i * 1000}-${1950 + i * 1000} tcp 10.0.0.1:${40_001 + i} ${server(i)} established curl:${101 + i}`,
+      i =>
+        `${1250 + i * apartMs}-${1950 + i * apartMs} tcp 10.0.0.1:${40_001 + i} ${server(i)} established curl:${101 + i}`,
     ),
   }
 }
 
 const three = curls(3, () => '9.9.9.9:443')
-const thirty = curls(30, () => '9.9.9.9:443')
+const thirty = curls(30, () => '9.9.9.9:443', 'data', 6000)
 const named = curls(3, i => `9.9.9.${i + 1}:443`, 'hello=api.example.com')
 
 export const cases: readonly Case[] = [
@@ -211,9 +212,10 @@ export const cases: readonly Case[] = [
   },
   {
     name: 'stage-d-remote-ip',
-    shows: 'Stage D: thirty sessions with a remote address were curl’s; so is one with another port of that address.',
-    packets: [...thirty.packets, ...connection('10.0.0.1:41000 > 9.9.9.9:8443', 60_000)],
-    hosts: [{ ...desk, polls: [[0, 33_000]], sockets: thirty.sockets }],
+    shows:
+      'Stage D: thirty sessions with a remote address, six seconds apart, were curl’s; so is one with another port of that address.',
+    packets: [...thirty.packets, ...connection('10.0.0.1:41000 > 9.9.9.9:8443', 210_000)],
+    hosts: [{ ...desk, polls: [[0, 183_000]], sockets: thirty.sockets }],
   },
   {
     name: 'stage-f-port-history',

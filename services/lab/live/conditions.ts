@@ -17,6 +17,10 @@ const polling = { useEvents: false }
 export const conditions: readonly Condition[] = [
   { title: 'events and polls', seesAll: true },
   { title: 'polls alone', constants: polling },
+  {
+    title: 'polls alone, guessing at every remote end',
+    constants: { ...polling, remotePortNearUs: Number.POSITIVE_INFINITY, precisionFloor: 0 },
+  },
   { title: "polls alone, the source's matching", constants: paperProfile },
   {
     title: 'two agents unheard for a quarter of the time',

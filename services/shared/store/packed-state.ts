@@ -3,7 +3,7 @@ import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { ProclabelError } from '../errors.ts'
 
 /** Goes up when the shape of what is packed changes. */
-const format = 7
+const format = 8
 const params = { [constants.ZSTD_c_compressionLevel]: 1 }
 
 /**
