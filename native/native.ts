@@ -146,6 +146,8 @@ export interface NativeProcess {
   name: string
   path: string | null
   parentPid: number | null
+  /** Of the parent's program, when this was first read. */
+  parentName: string | null
   services: string[]
   containerId: string | null
   /** `NAMESPACE/NAME` in Kubernetes; null outside of pods, and when not known. */

@@ -108,6 +108,10 @@ export interface Process {
   user: string | null
   /** Kubernetes pod as NAMESPACE/NAME; null outside of pods and when not known. */
   pod: string | null
+  /** Name of the program of the parent, as it was when this was first told; null when not known. */
+  parent_name: string | null
+  /** Image of the container, as its runtime names it; null outside containers and when not known. */
+  container_image: string | null
 }
 
 /** One or more polls of a host's socket table. Topic socket-snapshots, key host_id; written by the agent. Poll k can be rebuilt from the last keyframe; a gap in poll_seq is closed by the next keyframe. */
@@ -172,6 +176,10 @@ export interface EventProcess {
   user: string | null
   /** Kubernetes pod as NAMESPACE/NAME; null outside of pods and when not known. */
   pod: string | null
+  /** Name of the program of the parent, as it was when this was first told; null when not known. */
+  parent_name: string | null
+  /** Image of the container, as its runtime names it; null outside containers and when not known. */
+  container_image: string | null
 }
 
 /** Socket and process events of a host, as its kernel or its event log told them. Topic socket-events, key host_id; written by the agent. A message without events is a tick: it moves until_us. */
@@ -322,6 +330,10 @@ export interface Label {
   container_id: string | null
   /** Kubernetes pod as NAMESPACE/NAME; null outside of pods and when not known. */
   pod: string | null
+  /** Image of the container, as its runtime names it; null outside containers and when not known. */
+  container_image: string | null
+  /** Name of the program that started the process; null when not known. */
+  parent: string | null
 }
 
 export type Stage = 'A' | 'A2' | 'B' | 'C' | 'D' | 'F' | 'N'

@@ -19,6 +19,8 @@ struct Process {
   /** Full path of the executable; empty when not known. */
   std::string path;
   int32_t parent_pid = 0;
+  /** Of the parent's program, as it was when this was first read; empty when not known. */
+  std::string parent_name;
   std::vector<std::string> services;
   /** Empty outside containers. */
   std::string container_id;

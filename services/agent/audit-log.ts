@@ -270,7 +270,7 @@ function processOf(fields: ReadonlyMap<string, string>): Process | null {
   const parent = Number(fields.get('ppid'))
   return {
     ...{ pid, start_us: null, name, path, parent_pid: Number.isInteger(parent) ? parent : null, services: [] },
-    ...{ container_id: null, user: null, pod: null },
+    ...{ container_id: null, user: null, pod: null, parent_name: null, container_image: null },
   }
 }
 

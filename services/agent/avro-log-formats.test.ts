@@ -35,6 +35,8 @@ const process_ = fc.record({
   services: fc.array(text, { maxLength: 2 }),
   container_id: orNull(text),
   pod: orNull(text),
+  parent_name: orNull(text),
+  container_image: orNull(text),
   user: orNull(text),
 })
 const anyHost = fc.record({

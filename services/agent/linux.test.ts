@@ -92,6 +92,7 @@ test('the owner is told with start time, name, path and parent', { skip }, async
   assert.equal(owner?.path, readlinkSync('/proc/self/exe'))
   assert.equal(owner.name, path.basename(process.execPath))
   assert.equal(owner.parent_pid, process.ppid)
+  assert.equal(owner.parent_name, path.basename(readlinkSync(`/proc/${process.ppid}/exe`)))
   assert.equal(owner.user, userInfo().username)
   // A clock tick is 10 ms; node's own clock starts a moment after the process did.
   const startedUs = (Date.now() - process.uptime() * 1000) * 1000
@@ -124,6 +125,7 @@ test('a child has its own pid, name and path', { skip }, async () => {
   assert.match(owner?.name ?? '', /^python3/)
   assert.equal(owner?.path, readlinkSync(`/proc/${child.pid}/exe`))
   assert.equal(owner?.parent_pid, process.pid)
+  assert.equal(owner?.parent_name, path.basename(process.execPath))
   child.kill('SIGKILL')
   await once(child, 'exit')
   assert.deepEqual(follower.poll().find({ local_port: port }), [])

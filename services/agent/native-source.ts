@@ -2,6 +2,7 @@ import { addressText } from '#core/address.ts'
 import { loadNative, type NativeProcess, type NativeSockets } from '#native'
 import type { Process, ProcessRef, Socket, SocketProtocol, SocketState } from '#schemas'
 import { ProclabelError } from '#shared/errors.ts'
+import { containerImage } from './container-image.ts'
 import type { SocketReading, SocketSource } from './socket-source.ts'
 
 const PROTOCOLS: readonly SocketProtocol[] = ['tcp', 'udp']
@@ -103,5 +104,7 @@ export function toProcess(native: NativeProcess): Process {
     container_id: native.containerId,
     user: native.user,
     pod: native.pod,
+    parent_name: native.parentName,
+    container_image: native.containerId && containerImage(native.containerId),
   }
 }

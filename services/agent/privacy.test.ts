@@ -22,6 +22,8 @@ const process: Process = {
   services: ['ssh.service'],
   container_id: null,
   pod: null,
+  parent_name: null,
+  container_image: null,
   user: 'ada',
 }
 const record: SocketEvents = {

@@ -33,6 +33,8 @@ function createProcess(pid: number, name = `program-${pid}`): Process {
     services: [],
     container_id: null,
     pod: null,
+    parent_name: null,
+    container_image: null,
     user: null,
   }
 }

@@ -216,5 +216,5 @@ const isMulticast = (ip: string): boolean => /^(22[4-9]|23\d)\.|^ff/.test(ip)
 
 const processOf = (pid: number, name: string): Process => ({
   ...{ pid, start_us: null, name, path: null, parent_pid: null, services: [] },
-  ...{ container_id: null, user: null, pod: null },
+  ...{ container_id: null, user: null, pod: null, parent_name: null, container_image: null },
 })

@@ -257,6 +257,8 @@ function createEvents(
         container_id: null,
         user: null,
         pod: null,
+        parent_name: record.process.parentImage && baseName(record.process.parentImage),
+        container_image: null,
       }
       const event: SocketEvent = {
         kind:

@@ -17,6 +17,7 @@ export interface LoggedProcess {
   image: string | null
   parentPid: number | null
   parentGuid: string | null
+  parentImage: string | null
 }
 
 /** What the importer understood of one record. */
@@ -238,14 +239,16 @@ function processOf(fields: Fields, family: WindowsEvidence, kind: WindowsRecord[
       image: image !== null && /unknown process/.test(image) ? null : image,
       parentPid: pid('parentprocessid'),
       parentGuid: guid(text(fields, 'parentprocessguid')),
+      parentImage: text(fields, 'parentimage'),
     }
   }
   if (kind === 'start') {
     const image = text(fields, 'newprocessname')
-    return { pid: pid('newprocessid'), guid: null, image, parentPid: pid('processid'), parentGuid: null }
+    const parentImage = text(fields, 'parentprocessname')
+    return { pid: pid('newprocessid'), guid: null, image, parentPid: pid('processid'), parentGuid: null, parentImage }
   }
   const image = text(fields, 'application', 'processname')
-  return { pid: pid('processid'), guid: null, image, parentPid: null, parentGuid: null }
+  return { pid: pid('processid'), guid: null, image, parentPid: null, parentGuid: null, parentImage: null }
 }
 
 const QUARTER_HOUR_US = 15 * 60_000_000

@@ -306,13 +306,14 @@ test('what Sysmon does not tell of a process another record of the same guid tel
     UtcTime: '2020-09-21 22:00:05.250',
     Image: 'C:\\x\\Tool.exe',
     ParentProcessId: '16',
+    ParentImage: 'C:\\Windows\\explorer.exe',
   }
   const unknown = { ...sysmon3, Image: '&lt;unknown process&gt;' }
   const { ProcessId: _, ...lost } = start
   const log = await importRecords([unknown, { ...lost, EventID: 3 }, start])
   assert.deepEqual(
-    allProcesses(log).map(({ pid, start_us, name }) => [pid, start_us, name]),
-    [[4, us('2020-09-21T22:00:05.250'), 'Tool.exe']],
+    allProcesses(log).map(({ pid, start_us, name, parent_name }) => [pid, start_us, name, parent_name]),
+    [[4, us('2020-09-21T22:00:05.250'), 'Tool.exe', 'explorer.exe']],
   )
   assert.deepEqual(
     allEvents(log).map(({ pid }) => pid),

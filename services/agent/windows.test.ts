@@ -119,6 +119,7 @@ test('a process is its pid, its start, its program and its user', { skip }, asyn
     assert.deepEqual(hidden.processes, [{ ...found, user: null }])
   }
   assert.equal(other.parent_pid, process.pid)
+  assert.equal(other.parent_name, path.basename(process.execPath))
   // Both are system time; Node takes its own somewhat later than Windows does.
   const startedUs = performance.timeOrigin * 1000
   assert.ok(Math.abs(own.start_us! - startedUs) < 30e6, `${own.start_us} and ${startedUs}`)

@@ -118,7 +118,10 @@ async function exportFiles(
       read += sessions.length
       for (const session of sessions)
         if (session === null) skipped++
-        else await first.add(disguise(session))
+        else {
+          const writing = first.add(disguise(session))
+          if (writing) await writing
+        }
     }
   }
   if (read === skipped)

@@ -89,6 +89,7 @@ export function answerText(session: LabeledSession): string {
   const by = stage === null ? '' : `, by stage ${stage}`
   const details = {
     ...{ session: session_id, from: iso(first_us), to: iso(last_us), path: label?.path, service: label?.service },
+    ...{ container_image: label?.container_image, parent: label?.parent },
     ...{ precision_at_least: confidence, ...rest, candidates: candidates.join(', ') || null },
   }
   const lines = Object.entries(details).flatMap(([name, value]) => {

@@ -75,5 +75,7 @@ export function labelOf(process: Process): Label {
     service: process.services.join(',') || null,
     container_id: process.container_id,
     pod: process.pod,
+    container_image: process.container_image,
+    parent: process.parent_name,
   }
 }

@@ -27,7 +27,7 @@ function message(runId: string, seq: number, ...polls: Poll[]): SocketSnapshot {
   const names = ['init', 'curl', 'wget']
   const processes = [1, 2].map(pid => {
     const process = { pid, start_us: 1, name: names[pid]!, path: null, parent_pid: null, services: [] }
-    return { ...process, container_id: null, pod: null, user: null }
+    return { ...process, container_id: null, pod: null, parent_name: null, container_image: null, user: null }
   })
   return { host_id: 'host', run_id: runId, seq, polls, processes }
 }

@@ -68,6 +68,7 @@ function isSame(label: Label, process: Process): boolean {
     label.path === process.path &&
     label.container_id === process.container_id &&
     label.pod === process.pod &&
+    label.container_image === process.container_image &&
     label.service === (process.services.join(',') || null)
   )
 }

@@ -61,7 +61,15 @@ function socketEvents(set: TruthSet, host: string, log: (typeof logs)[number], s
     const [here, there] = local.has(event.src[0]) ? [event.src, event.dst] : [event.dst, event.src]
     const { pid, proto } = event
     const process = { pid, start_us: null, name: programOf(event.image), path: event.image, parent_pid: null }
-    processes.set(pid, { ...process, services: [], container_id: null, pod: null, user: null })
+    processes.set(pid, {
+      ...process,
+      services: [],
+      container_id: null,
+      pod: null,
+      parent_name: null,
+      container_image: null,
+      user: null,
+    })
     events.push({
       kind: event.direction === 'in' ? 'accept' : 'connect',
       ...when(event.ts, log.resolutionUs),

@@ -12,6 +12,8 @@ const program = (process: string, path: string | null = null): Label => ({
   service: null,
   container_id: null,
   pod: null,
+  container_image: null,
+  parent: null,
 })
 const create = () => new ProgramCounts(100, 1_000, 16)
 

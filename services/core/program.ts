@@ -11,6 +11,8 @@ export function commonLabel(a: Label, b: Label): Label {
     service: a.service === b.service ? a.service : null,
     container_id: a.container_id === b.container_id ? a.container_id : null,
     pod: a.pod === b.pod ? a.pod : null,
+    container_image: a.container_image === b.container_image ? a.container_image : null,
+    parent: a.parent === b.parent ? a.parent : null,
   }
 }
 
@@ -21,7 +23,9 @@ function isSame(a: Label, b: Label): boolean {
     a.path === b.path &&
     a.service === b.service &&
     a.container_id === b.container_id &&
-    a.pod === b.pod
+    a.pod === b.pod &&
+    a.container_image === b.container_image &&
+    a.parent === b.parent
   )
 }
 
@@ -39,6 +43,8 @@ export const programNamed = (process: string): Label => ({
   service: null,
   container_id: null,
   pod: null,
+  container_image: null,
+  parent: null,
 })
 
 /** What a stage that infers answers with. */

@@ -21,7 +21,18 @@ export function refOf(process: string): ProcessRef {
 
 function toProcess(process: string): Process {
   const name = process.split(':')[0]!
-  return { ...refOf(process), name, path: null, parent_pid: 1, services: [], container_id: null, user: null, pod: null }
+  return {
+    ...refOf(process),
+    name,
+    path: null,
+    parent_pid: 1,
+    services: [],
+    container_id: null,
+    user: null,
+    pod: null,
+    parent_name: null,
+    container_image: null,
+  }
 }
 
 /** A socket as `tcp 10.0.0.1:40000 1.1.1.1:443` or `udp 0.0.0.0:53 *`, and who holds it. */

@@ -34,6 +34,12 @@ const list = (name: string, type: Column['type'], of: Of): Column => ({ ...colum
 /** Gaps fit 32 bits but for those beyond 35 minutes, which are given as the largest that do. */
 const mostGapUs = 0x7fff_ffff
 
+/** The same list where nothing is beyond. */
+function clamped(gapsUs: number[]): number[] {
+  const fits = (gapUs: number) => gapUs <= mostGapUs
+  return gapsUs.every(fits) ? gapsUs : gapsUs.map(gapUs => Math.min(gapUs, mostGapUs))
+}
+
 /**
  * The table of sessions: the fields of labeled-session.avsc, records within it with their name in front (`evidence_reason`;
  * the label's stand alone, `process`), lists of texts with commas between, `splt` as two lists; behind them the finer labels.
@@ -71,6 +77,8 @@ export const sessionColumns: readonly Column[] = [
   optional('service', 'STRING', s => s.label?.service ?? null),
   optional('container_id', 'STRING', s => s.label?.container_id ?? null),
   optional('pod', 'STRING', s => s.label?.pod ?? null),
+  optional('container_image', 'STRING', s => s.label?.container_image ?? null),
+  optional('parent', 'STRING', s => s.label?.parent ?? null),
   optional('stage', 'STRING', s => s.stage),
   optional('confidence', 'DOUBLE', s => s.confidence),
   column('label_final', 'BOOLEAN', s => s.label_final),
@@ -93,7 +101,7 @@ export const sessionColumns: readonly Column[] = [
   column('agent_gap', 'BOOLEAN', s => s.agent_gap),
   column('truncated_start', 'BOOLEAN', s => s.truncated_start),
   list('splt_len', 'INT32', s => s.splt.lengths),
-  list('splt_gap_us', 'INT32', s => s.splt.gapsUs.map(gapUs => Math.min(gapUs, mostGapUs))),
+  list('splt_gap_us', 'INT32', s => clamped(s.splt.gapsUs)),
   optional('site', 'STRING', (_, { finer }) => finer.site),
   optional('application', 'STRING', (_, { finer }) => finer.application),
   optional('finer_label', 'STRING', (_, { finer }) => finer.label),

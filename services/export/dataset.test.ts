@@ -66,6 +66,8 @@ for (const format of [parquetTable(false), csvTable]) {
       service: null,
       container_id: null,
       pod: null,
+      container_image: null,
+      parent: null,
     }
     const sessions = [
       sessionOf({ session_id: 'a', label, confidence: 0.5, stage: 'B', alpn: ['h2'], splt: [{ len: -40, gap_us: 7 }] }),

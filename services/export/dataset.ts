@@ -69,13 +69,19 @@ export class Dataset {
     return [...this.#files.values()].reduce((sum, { sessions }) => sum + sessions, 0)
   }
 
-  /** May write files, the oldest hours first, to keep memory bounded. Throws PROCLABEL_OUTPUT when they cannot be written. */
-  async add(session: TableSession): Promise<void> {
+  /**
+   * Answers with a promise only when files have to be written, the oldest hours first, to keep memory bounded; it is rejected with
+   * PROCLABEL_OUTPUT when they cannot be.
+   */
+  add(session: TableSession): Promise<void> | undefined {
     const { mostPending = 50_000 } = this.#options
-    if (!this.#hold(session) || this.#count < mostPending) return
+    return this.#hold(session) && this.#count >= mostPending ? this.#relieve(mostPending / 2) : undefined
+  }
+
+  async #relieve(mostLeft: number): Promise<void> {
     const byHour = [...this.#pending].sort(([, a], [, b]) => (a.hour < b.hour ? -1 : 1))
     for (const [file, pending] of byHour) {
-      if (this.#count <= mostPending / 2) break
+      if (this.#count <= mostLeft) break
       await this.#write(file, pending)
     }
   }

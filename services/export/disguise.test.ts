@@ -65,6 +65,8 @@ const told = sessionOf({
     ...{ process: 'curl', pid: 7, process_start_us: null, path: '/home/alice/bin/curl', service: null },
     container_id: 'c0ffee',
     pod: null,
+    container_image: null,
+    parent: null,
   },
 })
 

@@ -16,7 +16,7 @@ export interface Privacy {
 /** Fields that stay as they are whatever is asked for: what a dataset is for. */
 const remains = [
   ...['proto', 'ports', 'times', 'packets and bytes', 'TCP flags', 'splt', 'process', 'pid', 'process_start_us'],
-  ...['service', 'stage', 'confidence', 'evidence', 'alpn', 'ja4', 'vlan'],
+  ...['service', 'container_image', 'parent', 'stage', 'confidence', 'evidence', 'alpn', 'ja4', 'vlan'],
 ]
 
 /** For the manifest: what was done, and what is still to be seen. The key is told of by a fingerprint alone. */

@@ -3,7 +3,17 @@ import { test } from 'node:test'
 import { sessionOf } from '#shared/session-fixture.ts'
 import { finerLabel } from './finer-label.ts'
 
-const none = { process: 'x', pid: 1, process_start_us: null, path: null, service: null, container_id: null, pod: null }
+const none = {
+  process: 'x',
+  pid: 1,
+  process_start_us: null,
+  path: null,
+  service: null,
+  container_id: null,
+  pod: null,
+  container_image: null,
+  parent: null,
+}
 const of = (label: Partial<typeof none> | object, session: object = {}) =>
   finerLabel(sessionOf({ label: { ...none, ...label }, ...session }))
 
@@ -18,7 +28,19 @@ test('shared service hosts are told apart by their services, browsers by the sit
   const container_id = '0123456789abcdef'
   assert.equal(of({ process: 'nginx', container_id }).label, 'nginx/0123456789ab')
   assert.equal(of({ process: 'nginx', container_id, pod: 'shop/web-0' }).label, 'nginx/shop/web-0')
+  const container_image = 'docker.io/library/nginx:1.27'
+  assert.equal(of({ process: 'nginx', container_id, container_image }).label, `nginx/${container_image}`)
   assert.deepEqual(finerLabel(sessionOf({ label: null })), { site: null, application: null, label: null })
+})
+
+test('a process whose path tells no application is of the program that started it, unless that starts anything', () => {
+  assert.equal(
+    of({ process: 'git-remote-https', path: '/usr/lib/git-core/git-remote-http', parent: 'git' }).application,
+    'git',
+  )
+  assert.equal(of({ path: '/snap/firefox/3779/usr/lib/firefox/firefox', parent: 'code' }).application, 'firefox')
+  for (const parent of ['bash', 'systemd', 'containerd-shim-runc-v2', 'explorer.exe', 'services.exe', null])
+    assert.equal(of({ path: '/usr/bin/curl', parent }).application, null)
 })
 
 const places = {

@@ -81,7 +81,10 @@ export async function runExportService(options: ExportServiceOptions): Promise<{
       await inTurn(async () => {
         const disguised = sessions.map(({ session }) => disguise(tableSession(session)))
         await journal.append(disguised)
-        for (const session of disguised) await dataset.add(session)
+        for (const session of disguised) {
+          const writing = dataset.add(session)
+          if (writing) await writing
+        }
       })
       await commit()
       done()

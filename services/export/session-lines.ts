@@ -28,21 +28,31 @@ export async function* sessionsOfLines(pieces: AsyncIterable<Uint8Array>): Async
   if (rest !== '' || isTooLong) yield [isTooLong ? null : parseSession(rest)]
 }
 
-const texts = ['session_id', 'state', 'proto', 'local_ip', 'remote_ip', 'direction'] as const
-const numbers = [
-  ...['revision', 'local_port', 'remote_port', 'first_us', 'last_us'],
-  ...['packets_out', 'packets_in', 'bytes_out', 'bytes_in', 'tcp_flags'],
-] as const
+const isText = (value: unknown): value is string => typeof value === 'string'
 
 /** By the fields that every session has. */
 export function isSession(value: unknown): value is LabeledSession {
   if (typeof value !== 'object' || value === null) return false
-  const fields = value as Record<string, unknown>
+  const session = value as Record<keyof LabeledSession, unknown>
   return (
-    texts.every(name => typeof fields[name] === 'string') &&
-    numbers.every(name => Number.isFinite(fields[name])) &&
-    typeof fields.evidence === 'object' &&
-    Array.isArray(fields.splt)
+    isText(session.session_id) &&
+    isText(session.state) &&
+    isText(session.proto) &&
+    isText(session.local_ip) &&
+    isText(session.remote_ip) &&
+    isText(session.direction) &&
+    Number.isFinite(session.revision) &&
+    Number.isFinite(session.local_port) &&
+    Number.isFinite(session.remote_port) &&
+    Number.isFinite(session.first_us) &&
+    Number.isFinite(session.last_us) &&
+    Number.isFinite(session.packets_out) &&
+    Number.isFinite(session.packets_in) &&
+    Number.isFinite(session.bytes_out) &&
+    Number.isFinite(session.bytes_in) &&
+    Number.isFinite(session.tcp_flags) &&
+    typeof session.evidence === 'object' &&
+    Array.isArray(session.splt)
   )
 }
 

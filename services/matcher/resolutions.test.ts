@@ -83,7 +83,10 @@ suite('a resolution', () => {
     assert.equal(pipeline.applyResolution(resolutionOf(session)), true)
     const [record, ...more] = pipeline.take()
     assert.deepEqual(more, [])
-    const nothing = { pid: null, process_start_us: null, path: null, service: null, container_id: null, pod: null }
+    const nothing = {
+      ...{ pid: null, process_start_us: null, path: null, service: null },
+      ...{ container_id: null, pod: null, container_image: null, parent: null },
+    }
     assert.deepEqual(plain(record), {
       ...(plain(session) as LabeledSession),
       revision: session.revision + 1,

@@ -25,7 +25,10 @@ export const sessionOf = (members: Partial<LabeledSession> = {}): LabeledSession
   community_id: null,
   vlan: null,
   tunnel: null,
-  label: { process: 'curl', pid: 7, process_start_us: null, path: null, service: null, container_id: null, pod: null },
+  label: {
+    ...{ process: 'curl', pid: 7, process_start_us: null, path: null, service: null },
+    ...{ container_id: null, pod: null, container_image: null, parent: null },
+  },
   stage: 'A',
   confidence: null,
   label_final: true,

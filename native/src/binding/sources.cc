@@ -17,6 +17,7 @@ Napi::Object to_process(Napi::Env env, const Process& process) {
   object.Set("name", process.name);
   object.Set("path", text_or_null(env, process.path));
   object.Set("parentPid", process.parent_pid == 0 ? env.Null() : Napi::Number::New(env, process.parent_pid));
+  object.Set("parentName", text_or_null(env, process.parent_name));
   Napi::Array services = Napi::Array::New(env, process.services.size());
   for (uint32_t i = 0; i < process.services.size(); i++) services[i] = process.services[i];
   object.Set("services", services);

@@ -51,6 +51,8 @@ void ProcessBook::fork(int32_t parent, int32_t child, int64_t start_us, bool is_
   }
   entry.known.pid = child;
   entry.known.parent_pid = parent;
+  if (from != entries_.end())
+    entry.known.parent_name = from->second.program.empty() ? from->second.known.name : base_name(from->second.program);
   entry.known.start_us = start_us;
   entry.is_start_exact = is_exact;
 }
@@ -144,6 +146,8 @@ void ProcessBook::settle(Entry& entry) {
   if (is_there) {
     process.start_us = now->start_us;
     process.parent_pid = now->parent_pid;
+    // Once its parent has ended, it is another's.
+    if (process.parent_name.empty()) process.parent_name = now->parent_name;
     process.container_id = now->container_id;
     process.pod = now->pod;
     process.user = now->user;

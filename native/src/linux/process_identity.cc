@@ -86,6 +86,19 @@ std::string pod_name(const std::string& uid) {
   return names[uid] = found;
 }
 
+/** What the process with this pid runs by now; empty when there is none. */
+std::string program_name(int pid) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d", pid);
+  const int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return {};
+  std::string name = std::string(base_name(executable_path(read_link(folder, "exe"))));
+  if (name.empty())
+    if (const auto stat = parse_stat(read_text(folder, "stat"))) name = stat->command;
+  close(folder);
+  return name;
+}
+
 }  // namespace
 
 int64_t start_us_of_ticks(uint64_t ticks) { return boot_us() + static_cast<int64_t>(ticks) * us_per_tick(); }
@@ -104,6 +117,7 @@ std::shared_ptr<Process> read_process(int pid, int folder) {
   auto process = std::make_shared<Process>();
   process->pid = pid;
   process->parent_pid = stat->parent_pid;
+  if (stat->parent_pid != 0) process->parent_name = program_name(stat->parent_pid);
   process->start_us = start_us_of_ticks(stat->start_ticks);
   process->path = executable_path(read_link(folder, "exe"));
   process->name = process->path.empty() ? stat->command : base_name(process->path);

@@ -65,6 +65,8 @@ std::shared_ptr<const Process> EtwTracker::started(const EtwEvent& told) {
     made.path = system_.path(told.image);
     made.name = made.path.substr(made.path.find_last_of('\\') + 1);
     made.parent_pid = static_cast<int32_t>(told.parent_pid);
+    const auto parent = process_at(told.parent_pid, told.start_us);
+    if (parent != nullptr) made.parent_name = parent->name;
     process = std::make_shared<Process>(std::move(made));
   }
   started_[told.pid] = process;

@@ -68,6 +68,7 @@ void ProcessTable::read(uint32_t pid, Entry& entry) {
   if (seen != nullptr) {
     process.parent_pid = static_cast<int32_t>(seen->parent_pid);
     if (process.name.empty()) process.name = seen->name;
+    process.parent_name = parent_name(*seen, process.start_us);
   }
   const auto services = services_.find(pid);
   if (services != services_.end()) process.services = services->second;
@@ -87,6 +88,15 @@ void ProcessTable::refresh_services() {
     changed.services = services;
     entry.process = std::make_shared<Process>(std::move(changed));
   }
+}
+
+/** Empty where another has the parent's pid by now: it began after this process. */
+std::string ProcessTable::parent_name(const Listed& child, int64_t start_us) const {
+  const auto parent = list_.find(child.parent_pid);
+  if (parent == list_.end()) return {};
+  const Handle handle(OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, child.parent_pid));
+  const bool is_later = handle != nullptr && start_us != 0 && start_of(handle.get()) > start_us;
+  return is_later ? std::string() : parent->second.name;
 }
 
 /** From one list a poll, or a newer one where the process is not in it. */

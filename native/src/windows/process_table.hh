@@ -48,6 +48,7 @@ class ProcessTable {
   void read(uint32_t pid, Entry& entry);
   void refresh_services();
   const Listed* listed(uint32_t pid);
+  std::string parent_name(const Listed& child, int64_t start_us) const;
 
   uint64_t number_ = 1;
   std::unordered_map<uint32_t, Entry> entries_;

@@ -153,3 +153,16 @@ TEST("the name of a session tells whose it is") {
                                      L"proclabel-1-2x", L"proclabel-4294967296-1", L"proclabel-1-9999999999999999999"})
     CHECK(!etw_session_owner(other));
 }
+
+TEST("a process that is gone names the program that started it, unless that began later") {
+  Host host;
+  host.processes[4] = named(4, second, "cmd.exe");
+  host.processes[5] = named(5, 40 * second, "other.exe");
+  EtwEvent first = process_event(EventKind::process_start, 7, 30 * second, "\\x\\curl.exe"), second_one = first;
+  first.parent_pid = 4;
+  second_one.pid = 8;
+  second_one.parent_pid = 5;
+  const auto events = host.take({first, second_one});
+  CHECK_EQUAL(events.at(0).process->parent_name, "cmd.exe");
+  CHECK_EQUAL(events.at(1).process->parent_name, "");
+}

@@ -17,6 +17,8 @@ const columns = {
   process: [Uint32Array, (s, text) => text(s.label?.process ?? null)],
   pid: [Int32Array, s => s.label?.pid ?? -1],
   service: [Uint32Array, (s, text) => text(s.label?.service ?? null)],
+  image: [Uint32Array, (s, text) => text(s.label?.container_image ?? null)],
+  parent: [Uint32Array, (s, text) => text(s.label?.parent ?? null)],
   stage: [Uint32Array, (s, text) => text(s.stage)],
   confidence: [Float32Array, s => s.confidence ?? Number.NaN],
   cause: [Uint32Array, (s, text) => text(s.label === null ? (s.unknown_cause ?? 'not judged') : null)],

@@ -23,7 +23,7 @@ const orders = {
   // Labels that say least first: those without a confidence are last.
   confidence: (c, a, b) => (c.confidence[a] || 2) - (c.confidence[b] || 2),
 }
-const searched = ['host', 'localIp', 'remoteIp', 'process', 'service', 'name', 'reason']
+const searched = ['host', 'localIp', 'remoteIp', 'process', 'service', 'image', 'parent', 'name', 'reason']
 
 function start({ rows, texts, column }) {
   const chosen = { text: '', host: 0, process: 0, stage: 0, cause: 0, order: 'time' }
@@ -147,6 +147,8 @@ function start({ rows, texts, column }) {
     add('Share that named it', known(column.share[i], share))
     add('Owners of equal quality', texts[column.candidates[i]])
     add('Service', texts[column.service[i]])
+    add('Container image', texts[column.image[i]])
+    add('Started by', texts[column.parent[i]])
     add('Lasted', `${column.seconds[i].toFixed(3)} s, ${column.packets[i].toLocaleString('en-US')} packets`)
     add('May still change', column.final[i] ? 'no' : 'yes')
     const id = [...column.id.subarray(i * 16, i * 16 + 16)].map(byte => byte.toString(16).padStart(2, '0')).join('')

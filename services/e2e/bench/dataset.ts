@@ -5,12 +5,21 @@
  * `node services/e2e/bench/dataset.ts [--sessions FILE] [--runs 3] [--packets 2100000]`: without a file of labeled sessions
  * the simulated day is labeled first, which takes some minutes.
  */
-import { appendFileSync, closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { defaultConstants } from '#core/constants.ts'
-import type { LabeledSession } from '#schemas'
+import { codecs, type LabeledSession } from '#schemas'
 import { pythonTools } from '../../deploy/tools.ts'
 import { Day, goodMirror, sourceDay } from '../../lab/day/day.ts'
 import { scoreInputs } from '../../lab/score-inputs.ts'
@@ -77,6 +86,17 @@ TO '${out}' (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (day, host_id))""")
   const duckdb = run(`rm -rf ${out}; ${python} ${script}`)
   row('DuckDB, `COPY` of JSON lines by day and host', lines.length, duckdb, wall(duckdb))
   row('`export FILE`', lines.length, run(`rm -rf ${out}; ${proclabel} export ${day} --out ${out}`), wall(duckdb))
+  const records = join(folder, 'records')
+  const fd = openSync(records, 'w')
+  for (const line of lines) {
+    const value = codecs['labeled-sessions'].encode(JSON.parse(line))
+    const length = Buffer.alloc(4)
+    length.writeUInt32LE(value.length)
+    writeSync(fd, Buffer.concat([length, value]))
+  }
+  closeSync(fd)
+  const topic = `${process.execPath} --max-semi-space-size=16 services/e2e/bench/export-topic.ts ${records} ${out}`
+  row('`export` of the topic, behind Kafka', lines.length, run(`rm -rf ${out}; ${topic}`), wall(duckdb))
   const four = run(`rm -rf ${out}; ${proclabel} export ${more} --out ${out}`)
   row('`export FILE` of four days', 4 * lines.length, four, 4 * wall(duckdb))
 }

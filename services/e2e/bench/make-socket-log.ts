@@ -39,6 +39,8 @@ class LoggedHost {
       container_id: null,
       user: 'bench',
       pod: null,
+      parent_name: null,
+      container_image: null,
     }))
     this.#writer.append('hosts', {
       host_id: hostId,

@@ -65,7 +65,15 @@ function createSource(count: number, turnover: number): SocketSource {
   let first = 0
   let next = 0
   const processes = Array.from({ length: 300 }, (_, i): Process => {
-    const names = { name: `program-${i}`, path: `/usr/bin/program-${i}`, user: null, container_id: null, pod: null }
+    const names = {
+      name: `program-${i}`,
+      path: `/usr/bin/program-${i}`,
+      user: null,
+      container_id: null,
+      pod: null,
+      parent_name: null,
+      container_image: null,
+    }
     return { pid: 1000 + i, start_us: startUs, parent_pid: 1, services: [], ...names }
   })
   const socket = (id: number): Socket => ({

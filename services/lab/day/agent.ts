@@ -244,6 +244,8 @@ function toProcess({ pid, startUs, name, service }: DayProcess): Process {
     container_id: null,
     user: null,
     pod: null,
+    parent_name: null,
+    container_image: null,
   }
 }
 

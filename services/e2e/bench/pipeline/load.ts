@@ -188,6 +188,8 @@ class LoadHost {
       services: [],
       container_id: null,
       pod: null,
+      parent_name: null,
+      container_image: null,
       user: 'bench',
     }))
   }
