@@ -82,12 +82,12 @@ suite('label', { concurrency: 2 }, () => {
   })
 
   test('a link type that is not decoded is read and named', async () => {
-    const radiotap = Buffer.from(pcap)
-    radiotap.writeUInt32LE(127, 20)
-    const outcome = await label(file('radiotap.pcap', radiotap))
+    const usb = Buffer.from(pcap)
+    usb.writeUInt32LE(189, 20)
+    const outcome = await label(file('usb.pcap', usb))
     assert.equal(outcome.status, 0)
     assert.deepEqual(outcome.sessions, [])
-    assert.match(outcome.stderr, /^cannot decode link type LINKTYPE_IEEE802_11_RADIOTAP \(127\)$/m)
+    assert.match(outcome.stderr, /^cannot decode link type LINKTYPE_USB_LINUX \(189\)$/m)
   })
 
   const unusable: [what: string, args: () => string[], message: RegExp][] = [

@@ -1,10 +1,7 @@
 /** Names of link types that occur but are not decoded (tcpdump.org/linktypes.html). */
 const names: Record<number, string> = {
-  6: 'IEEE802_5',
   8: 'SLIP',
-  105: 'IEEE802_11',
   119: 'IEEE802_11_PRISM',
-  127: 'IEEE802_11_RADIOTAP',
   144: 'LINUX_IRDA',
   163: 'IEEE802_11_AVS',
   177: 'LINUX_LAPD',

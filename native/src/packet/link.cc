@@ -28,6 +28,49 @@ Layer read_fddi(Cursor& c) {
   return is_llc ? Layer::llc : Layer::stop;
 }
 
+/** IEEE 802.5: access and frame control, two addresses, and a route where the source's first bit says so; frame control 0x40 is LLC. */
+Layer read_token_ring(Cursor& c) {
+  if (!c.has(14)) return Layer::stop;
+  const bool is_llc = (c.u8(c.offset + 1) & 0xc0) == 0x40;
+  const bool is_routed = (c.u8(c.offset + 8) & 0x80) != 0;
+  c.offset += 14;
+  if (!is_llc) return Layer::stop;
+  if (is_routed) {
+    if (!c.has(2)) return Layer::stop;
+    const int64_t length = c.u8(c.offset) & 0x1f;
+    if (length < 2) return c.stop(Reason::bad_header_length);
+    if (!c.skip(length)) return Layer::stop;
+  }
+  return Layer::llc;
+}
+
+/**
+ * IEEE 802.11-2020 section 9.2.4: data frames that nothing encrypts, neither later fragments nor several in one (A-MSDU). Their header has
+ * a fourth address between two access points, QoS control and HT control where its bits say so.
+ */
+Layer read_wireless(Cursor& c) {
+  if (!c.has(24)) return Layer::stop;
+  const uint8_t control = c.u8(c.offset), flags = c.u8(c.offset + 1);
+  const bool is_data = (control & 0x0c) == 0x08, is_empty = (control & 0x40) != 0, is_qos = (control & 0x80) != 0;
+  const bool is_later_fragment = (c.u8(c.offset + 22) & 0x0f) != 0;
+  if (!is_data || is_empty || is_later_fragment || (flags & 0x40) != 0) return Layer::stop;
+  c.offset += (flags & 0x03) == 0x03 ? 30 : 24;
+  if (!is_qos) return Layer::llc;
+  const int64_t length = (flags & 0x80) != 0 ? 6 : 2;
+  if (!c.has(length) || (c.u8(c.offset) & 0x80) != 0) return Layer::stop;
+  c.offset += length;
+  return Layer::llc;
+}
+
+/** What a receiver of 802.11 tells in front of the frame (radiotap.org): version, and its own length, little-endian. */
+Layer read_radiotap(Cursor& c) {
+  if (!c.has(8)) return Layer::stop;
+  const int64_t length = c.u16le(c.offset + 2);
+  if (length < 8) return c.stop(Reason::bad_header_length);
+  if (!c.skip(length)) return Layer::stop;
+  return read_wireless(c);
+}
+
 /** Linux's own numbers (ETH_P_ALL, ETH_P_802_2, ETH_P_PPP_MP) are below the EtherTypes. */
 Layer layer_of_linux_protocol(uint16_t protocol) {
   if (protocol == 3) return Layer::ethernet;
@@ -165,6 +208,8 @@ Layer read_link(Cursor& c, uint16_t link_type) {
     case 9:
     case 50:
       return Layer::ppp;
+    case 6:
+      return read_token_ring(c);
     case 10:
       return read_fddi(c);
     case 12:
@@ -193,6 +238,10 @@ Layer read_link(Cursor& c, uint16_t link_type) {
       return read_linux_cooked(c, 20, 0);
     case 239:
       return read_nflog(c);
+    case 105:
+      return read_wireless(c);
+    case 127:
+      return read_radiotap(c);
     case 107:
       return read_frame_relay(c);
     case 178:

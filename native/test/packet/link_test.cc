@@ -33,14 +33,24 @@ TEST("every link type leads to its IP packet") {
   check_found(join({Bytes(14), u16(0x0800), datagram}), 113);
   check_found(join({u16(0x0800), Bytes(18), datagram}), 276);
   check_found(join({{2, 0, 0, 0}, {8, 0, 1, 0, 0, 0, 0, 0}, {static_cast<uint8_t>(datagram.size() + 4), 0, 9, 0}, datagram}), 239);
+  const Bytes snap = join({{0xaa, 0xaa, 3, 0, 0, 0}, u16(0x0800), datagram});
+  check_found(join({{0x10, 0x40, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6}, snap}), 6);
+  check_found(join({{0x10, 0x40, 1, 2, 3, 4, 5, 6, 0x81, 2, 3, 4, 5, 6, 4, 0, 1, 0x20}, snap}), 6);
+  check_found(join({{0x08, 0x01}, Bytes(22), snap}), 105);
+  check_found(join({{0x08, 0x03}, Bytes(28), snap}), 105);
+  check_found(join({{0x88, 0x82}, Bytes(28), snap}), 105);
+  check_found(join({{0, 0, 9, 0, 2, 0, 0, 0, 0}, {0x88, 0x02}, Bytes(24), snap}), 127);
+  check_found(join({{0x4d, 0x47, 0x43, 0x80, 0, 3, 1, 1, 6}, ethernet(0x0800, datagram)}), 178);
+  check_found(join({{0x4d, 0x47, 0x43, 0x02}, datagram}), 178);
+  check_found(join({Bytes(40), u16(0x0800), {0, 0}, datagram}), 242);
   check_found(join({{0x18, 0x41}, {3, 0xcc}, datagram}), 107);
   check_found(join({{0, 0, 8, 0, 1, 0, 0, 0}, ethernet(0x0800, datagram)}), 192);
   check_found(join({{12, 0, 0, 0, 1, 0, 0, 0, 12, 0, 0, 0}, datagram}), 258);
 }
 
 TEST("a link type that is not read is named, also inside a wrapper; wrappers do not nest") {
-  CHECK_EQUAL(decode(datagram, 105).reason, Reason::unsupported_link_type);
-  CHECK_EQUAL(decode(join({{0, 0, 8, 0, 105, 0, 0, 0}, datagram}), 192).reason, Reason::unsupported_link_type);
+  CHECK_EQUAL(decode(datagram, 189).reason, Reason::unsupported_link_type);
+  CHECK_EQUAL(decode(join({{0, 0, 8, 0, 189, 0, 0, 0}, datagram}), 192).reason, Reason::unsupported_link_type);
   CHECK_EQUAL(decode(join({{0, 0, 8, 0, 192, 0, 0, 0}, datagram}), 192).reason, Reason::unsupported_link_type);
 }
 

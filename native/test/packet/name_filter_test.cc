@@ -89,12 +89,13 @@ TEST("UDP is wanted for QUIC and for DNS answers, and left alone after 32 datagr
   CHECK_EQUAL(query.state.looked, 0u);
 }
 
-TEST("QUIC versions: 1, 2, drafts 23 to 34 and mvfst") {
+TEST("QUIC versions: 1, 2 and their drafts, mvfst, T050 and T051, and numbers that ask for versions") {
   const auto may_be = [](uint32_t version) {
     return may_be_quic(slice_of(frames::join({{0xc0}, frames::u32(version), {8, 1}})));
   };
-  CHECK(may_be(1) && may_be(0x6b3343cf) && may_be(0xff000017) && may_be(0xff000022) && may_be(0xfaceb002));
-  CHECK(!may_be(0) && !may_be(0xff000016) && !may_be(0xff000023));
+  CHECK(may_be(1) && may_be(0x6b3343cf) && may_be(0xff000016) && may_be(0xff000022) && may_be(0xfaceb002));
+  CHECK(may_be(0x54303531) && may_be(0x1a2aba4a));
+  CHECK(!may_be(0) && !may_be(0xff000015) && !may_be(0xff000023));
   CHECK(!may_be_quic(slice_of({0xc0, 0, 0, 0, 1, 8})));
 }
 

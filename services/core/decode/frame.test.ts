@@ -80,6 +80,7 @@ test('link types lead to the same packet', () => {
   const cooked = bytes([0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0], be16(0x0800), ip)
   const cooked2 = bytes(be16(0x0800), [0, 0, 0, 0, 0, 2, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0], ip)
   const nflogAttribute = bytes([8, 0, 10, 0, 1, 2, 3, 4], [ip.length + 4, 0, 9, 0], ip)
+  const snap = [0xaa, 0xaa, 3, 0, 0, 0, 8, 0]
   const frames: [number, Uint8Array][] = [
     [0, bytes([2, 0, 0, 0], ip)],
     [0, bytes([0, 0, 0, 2], ip)],
@@ -105,12 +106,18 @@ test('link types lead to the same packet', () => {
     [178, bytes([0x4d, 0x47, 0x43, 0x80, 0, 3, 1, 1, 6], ethernet(0x0800, ip))],
     [178, bytes([0x4d, 0x47, 0x43, 0x02], ip)],
     [242, bytes(new Uint8Array(40), be16(0x0800), [0, 0], ip)],
+    [6, bytes([0x10, 0x40, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6], snap, ip)],
+    [6, bytes([0x10, 0x40, 1, 2, 3, 4, 5, 6, 0x81, 2, 3, 4, 5, 6, 4, 0, 1, 0x20], snap, ip)],
+    [105, bytes([0x08, 0x01], new Uint8Array(22), snap, ip)],
+    [105, bytes([0x08, 0x03], new Uint8Array(28), snap, ip)],
+    [105, bytes([0x88, 0x82], new Uint8Array(28), snap, ip)],
+    [127, bytes([0, 0, 9, 0, 2, 0, 0, 0, 0], [0x88, 0x02], new Uint8Array(24), snap, ip)],
     [239, bytes([2, 0, 0, 0], nflogAttribute)],
     [192, bytes([0, 0, 8, 0, 1, 0, 0, 0], ethernet(0x0800, ip))],
     [258, bytes([12, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0], ethernet(0x0800, ip))],
   ]
   for (const [linkType, frame] of frames) assert.equal(session(frame, linkType), INNER, `link type ${linkType}`)
-  assert.equal(session(ip, 105), 'unsupported-link-type')
+  assert.equal(session(ip, 189), 'unsupported-link-type')
 })
 
 test('tags and labels in front of IP are passed over, the nearest VLAN id is kept', () => {
@@ -279,7 +286,7 @@ test('frames without a session say why', () => {
 
 test('any bytes of any link type are decoded without an exception, within their bounds', () => {
   const linkTypes = [
-    0, 1, 9, 10, 50, 51, 100, 101, 104, 107, 108, 113, 117, 149, 178, 192, 204, 228, 229, 239, 242, 258, 276,
+    0, 1, 9, 10, 50, 51, 100, 101, 104, 107, 108, 113, 117, 127, 149, 178, 192, 204, 228, 229, 239, 242, 258, 276,
   ]
   const decoder = new FrameDecoder(() => {})
   const packet = new Packet()

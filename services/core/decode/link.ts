@@ -13,6 +13,8 @@ export function readLink(c: Cursor, linkType: number): number {
     case 9:
     case 50:
       return PPP
+    case 6:
+      return readTokenRing(c)
     case 10:
       return readFddi(c)
     case 12:
@@ -41,6 +43,10 @@ export function readLink(c: Cursor, linkType: number): number {
       return readLinuxCooked2(c)
     case 239:
       return readNflog(c)
+    case 105:
+      return readWireless(c)
+    case 127:
+      return readRadiotap(c)
     case 107:
       return readFrameRelay(c)
     case 178:
@@ -79,6 +85,51 @@ function readFddi(c: Cursor): number {
   const isLlc = (c.data[c.offset]! & 0xf8) === 0x50
   c.offset += 13
   return isLlc ? LLC : STOP
+}
+
+/** IEEE 802.5: access and frame control, two addresses, and a route where the source's first bit says so; frame control 0x40 is LLC. */
+function readTokenRing(c: Cursor): number {
+  if (!c.has(14)) return STOP
+  const isLlc = (c.data[c.offset + 1]! & 0xc0) === 0x40
+  const isRouted = (c.data[c.offset + 8]! & 0x80) !== 0
+  c.offset += 14
+  if (!isLlc) return STOP
+  if (isRouted) {
+    if (!c.has(2)) return STOP
+    const length = c.data[c.offset]! & 0x1f
+    if (length < 2) return c.stop('bad-header-length')
+    if (!c.has(length)) return STOP
+    c.offset += length
+  }
+  return LLC
+}
+
+/** What a receiver of 802.11 tells in front of the frame (radiotap.org): version, and its own length, little-endian. */
+function readRadiotap(c: Cursor): number {
+  if (!c.has(8)) return STOP
+  const length = c.data[c.offset + 2]! | (c.data[c.offset + 3]! << 8)
+  if (length < 8) return c.stop('bad-header-length')
+  if (!c.has(length)) return STOP
+  c.offset += length
+  return readWireless(c)
+}
+
+/**
+ * IEEE 802.11-2020 section 9.2.4: data frames that nothing encrypts, neither later fragments nor several in one (A-MSDU). Their header has
+ * a fourth address between two access points, QoS control and HT control where its bits say so.
+ */
+function readWireless(c: Cursor): number {
+  if (!c.has(24)) return STOP
+  const [control, flags] = [c.data[c.offset]!, c.data[c.offset + 1]!]
+  const [isData, isEmpty, isQos] = [(control & 0x0c) === 0x08, (control & 0x40) !== 0, (control & 0x80) !== 0]
+  const isLaterFragment = (c.data[c.offset + 22]! & 0x0f) !== 0
+  if (!isData || isEmpty || isLaterFragment || (flags & 0x40) !== 0) return STOP
+  c.offset += (flags & 0x03) === 0x03 ? 30 : 24
+  if (!isQos) return LLC
+  const length = (flags & 0x80) !== 0 ? 6 : 2
+  if (!c.has(length) || (c.data[c.offset]! & 0x80) !== 0) return STOP
+  c.offset += length
+  return LLC
 }
 
 function readLinuxCooked(c: Cursor): number {
