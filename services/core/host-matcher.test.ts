@@ -54,3 +54,20 @@ describe('again, with more evidence', () => {
     assert.equal(host.resolve(facts).final, true)
   })
 })
+
+test('how often a stage was right says nothing of times when the agent was not heard', () => {
+  const host = new TestHost({ confidenceSamples: 5 })
+  const judge = (port: number, ms: number) =>
+    host.judge(session(`tcp ${port} > 1.1.1.1:443`, ms, { lastUs: at(ms + 10) }))
+  for (let i = 0; i < 10; i++) {
+    host.pollOn(i * 2_000, i * 2_000 + 1_950, [`tcp 10.0.0.1:${40_000 + i} 1.1.1.1:443`, 'curl'])
+    assert.equal(words(judge(40_000 + i, i * 2_000 + 500)), 'A curl:1000')
+  }
+  host.pollOn(20_000, 25_000)
+  host.pollOn(50_000, 55_000)
+  const [heard, unheard] = [judge(41_000, 22_025), judge(41_001, 40_000)]
+  assert.deepEqual([heard.label?.process, heard.agentGap], ['curl', false])
+  assert.deepEqual([unheard.label?.process, unheard.agentGap], ['curl', true])
+  assert.ok(heard.confidence! > 0.5)
+  assert.equal(unheard.confidence, null)
+})

@@ -236,7 +236,9 @@ export class HostMatcher {
     const decision = this.#decide(facts, isLate, history)
     const toldUs = Math.max(facts.firstUs, Math.min(facts.lastUs, this.watermarkUs() ?? facts.lastUs))
     const agentGap = !this.#coverage.coversByAny(facts.firstUs, toldUs)
-    return { ...decision, agentGap, final: decision.final || facts.firstUs < this.#nowUs - this.#constants.keepUs }
+    const final = decision.final || facts.firstUs < this.#nowUs - this.#constants.keepUs
+    // Stages are scored on sessions that A knows, of times when the agent was heard: of others that tells nothing.
+    return { ...decision, confidence: agentGap ? null : decision.confidence, agentGap, final }
   }
 
   #decide(facts: SessionFacts, isLate: boolean, history: readonly OwnershipInterval[] | null): Decision {
