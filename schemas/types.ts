@@ -418,7 +418,7 @@ export interface LabeledSession {
   label: Label | null
   /** The stage that gave the label; null without one. */
   stage: Stage | null
-  /** Lower bound of how often this stage was right on sessions like this one, measured in shadow; null below 300 samples and for stage A. */
+  /** Lower bound of how often this stage was right on sessions like this one, measured in shadow; null below 300 samples, for stage A, and where `agent_gap` is set. */
   confidence: number | null
   /** Nothing more can change the label. */
   label_final: boolean
