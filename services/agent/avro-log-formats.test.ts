@@ -43,7 +43,12 @@ const anyHost = fc.record({
   host_id: fc.constant('desk'),
   names: fc.array(text, { maxLength: 3 }),
   addresses: fc.array(
-    fc.record({ ip, since_us: orNull(timeUs), until_us: orNull(timeUs), namespace: orNull(fc.integer({ min: 0, max: 2 ** 32 - 1 })) }),
+    fc.record({
+      ip,
+      since_us: orNull(timeUs),
+      until_us: orNull(timeUs),
+      namespace: orNull(fc.integer({ min: 0, max: 2 ** 32 - 1 })),
+    }),
     { maxLength: 3 },
   ),
   os: text,

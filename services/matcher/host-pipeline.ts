@@ -384,7 +384,9 @@ export class HostPipeline {
     const { stage, reason, support, share } = rest
     Object.assign(
       record,
-      inferredPart(judgementOf(decideInferred(stage, { label, reason, support, share }, confidence))),
+      inferredPart(
+        judgementOf(decideInferred(stage, { label, reason, support, share }, record.agent_gap ? null : confidence)),
+      ),
     )
     record.revision++
     undecided.byResolver = true

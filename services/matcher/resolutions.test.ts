@@ -45,10 +45,10 @@ const begin = [`10 ${flow} > 192.0.2.7:443 S1`, `11 ${flow} < 192.0.2.7:443 SA2`
 const end = [`2000 ${flow} > 192.0.2.7:443 FA`, `2001 ${flow} < 192.0.2.7:443 FA`]
 
 /** A session that nobody could label has ended and was told; it leaves the table a minute later. */
-function unknown() {
+function unknown(heardUntilMs = -50) {
   const pipeline = new HostPipeline('host', options)
   const agent = new TestHost()
-  tellSockets(pipeline, agent, -100, -50)
+  tellSockets(pipeline, agent, -100, heardUntilMs)
   pipeline.applyPackets(batchOf([...begin, ...end]), 0)
   const [session, ...more] = goOn(pipeline, 10_000)
   assert.deepEqual([more, session!.state, session!.label, session!.label_final], [[], 'closed', null, false])
@@ -78,7 +78,7 @@ const told = ({ revision, stage, label, unknown_cause, label_final }: LabeledSes
 
 suite('a resolution', () => {
   test('is the label of the next revision, with its evidence, and counts once', () => {
-    const { pipeline, session } = unknown()
+    const { pipeline, session } = unknown(2_500)
     goOn(pipeline, 90_000)
     assert.equal(pipeline.applyResolution(resolutionOf(session)), true)
     const [record, ...more] = pipeline.take()
@@ -102,6 +102,16 @@ suite('a resolution', () => {
     assert.equal(pipeline.applyResolution(resolutionOf(session)), false)
     assert.equal(pipeline.applyResolution(resolutionOf(record!, { process: 'wget' })), false)
     assert.deepEqual(pipeline.take(), [])
+  })
+
+  test('states no confidence of a time when the agent was not heard', () => {
+    const { pipeline, session } = unknown()
+    goOn(pipeline, 90_000)
+    pipeline.applyResolution(resolutionOf(session))
+    assert.deepEqual(
+      pipeline.take().map(record => [told(record), record.agent_gap, record.confidence]),
+      [[`${session.revision + 1} N curl not final`, true, null]],
+    )
   })
 
   test('on another revision is void', () => {
