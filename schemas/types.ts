@@ -206,7 +206,7 @@ export interface SocketEvents {
 
 /** An outer header. */
 export interface BatchTunnel {
-  /** gre, erspan, vxlan, geneve, gtp-u, ip-in-ip, 6in4, teredo, l2tp, mpls-in-udp. */
+  /** gre, erspan, vxlan, geneve, gtp-u, ip-in-ip, 6in4, teredo, l2tp, mpls-in-udp, tzsp, ayiya, lisp, etherip, mpls-in-ip, pim-register. */
   kind: string
   /** Outer source address of the flow's first packet in the batch, canonical text. */
   source: string
@@ -304,7 +304,7 @@ export type EndReason = 'fin' | 'rst' | 'idle' | 'reuse' | 'shutdown'
 
 /** The outer header of a tunnelled session. */
 export interface SessionTunnel {
-  /** gre, erspan, vxlan, geneve, gtp-u, ip-in-ip, 6in4, teredo, l2tp, mpls-in-udp. */
+  /** gre, erspan, vxlan, geneve, gtp-u, ip-in-ip, 6in4, teredo, l2tp, mpls-in-udp, tzsp, ayiya, lisp, etherip, mpls-in-ip, pim-register. */
   kind: string
   /** Outer source address of the first packet. */
   source: string

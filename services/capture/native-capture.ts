@@ -41,6 +41,7 @@ const tunnelKinds = [
   'lisp',
   'etherip',
   'mpls-in-ip',
+  'pim-register',
 ] as const
 
 /** What of a batch in the making is not in C++. */

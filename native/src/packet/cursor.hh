@@ -61,6 +61,7 @@ enum class Layer : uint8_t {
   e_tag,
   ether_ip,
   mpls_in_ip,
+  pim,
 };
 
 /** How good the packet is that has been filled in: nothing, an IP protocol without ports we know, or TCP/UDP. */

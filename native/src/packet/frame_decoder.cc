@@ -45,6 +45,8 @@ Layer read_layer(Layer layer, Cursor& c, Packet& packet) {
       return read_ether_ip(c, packet);
     case Layer::mpls_in_ip:
       return read_mpls_in_ip(c, packet);
+    case Layer::pim:
+      return read_pim(c, packet);
     case Layer::gre:
       return read_gre(c, packet);
     case Layer::vxlan:

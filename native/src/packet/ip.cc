@@ -27,6 +27,8 @@ Layer layer_of_protocol(uint8_t protocol) {
       return Layer::gre;
     case 97:
       return Layer::ether_ip;
+    case 103:
+      return Layer::pim;
     case 137:
       return Layer::mpls_in_ip;
     default:
@@ -160,6 +162,15 @@ Layer read_mpls_in_ip(Cursor& c, Packet& packet) {
   commit_outer(c, packet);
   c.enter_tunnel(TunnelKind::mpls_in_ip, -1);
   return Layer::mpls;
+}
+
+/** A Register of PIM (RFC 7761 section 4.9.3): eight bytes, then the packet that a router hands to the rendezvous point. */
+Layer read_pim(Cursor& c, Packet& packet) {
+  commit_outer(c, packet);
+  if (!c.has(8) || c.u8(c.offset) != 0x21) return Layer::stop;
+  c.enter_tunnel(TunnelKind::pim_register, -1);
+  c.offset += 8;
+  return Layer::ip;
 }
 
 }  // namespace proclabel::packet

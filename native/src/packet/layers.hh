@@ -40,6 +40,7 @@ Layer read_ipv6(Cursor& c);
 Layer read_ip_in_ip(Cursor& c, Packet& packet);
 Layer read_ether_ip(Cursor& c, Packet& packet);
 Layer read_mpls_in_ip(Cursor& c, Packet& packet);
+Layer read_pim(Cursor& c, Packet& packet);
 
 // gre.cc
 Layer read_gre(Cursor& c, Packet& packet);

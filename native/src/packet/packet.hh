@@ -44,6 +44,7 @@ enum class TunnelKind : uint8_t {
   lisp,
   ether_ip,
   mpls_in_ip,
+  pim_register,
 };
 
 /** The outer header of a tunnelled packet: what carried the frame whose TCP or UDP header makes the session. */

@@ -49,6 +49,8 @@ TEST("IP in IP: the inner ports make the session, the outer header is the tunnel
   CHECK_EQUAL(decode(ipv4(4, ipv4(6, tcp(1, 2))), raw_link).packet.tunnel.kind, packet::TunnelKind::ip_in_ip);
   CHECK_EQUAL(decode(ipv4(97, join({{0x30, 0}, ethernet(0x0800, ipv4(6, tcp(1, 2)))})), raw_link).packet.tunnel.kind, packet::TunnelKind::ether_ip);
   CHECK_EQUAL(decode(ipv4(137, join({u32(0x100), ipv4(6, tcp(1, 2))})), raw_link).packet.tunnel.kind, packet::TunnelKind::mpls_in_ip);
+  const Decoded registered = decode(ipv4(103, join({{0x21, 0, 0, 0, 0, 0, 0, 0}, ipv4(6, tcp(1, 2))})), raw_link);
+  CHECK_EQUAL(registered.packet.tunnel.kind, packet::TunnelKind::pim_register);
 }
 
 TEST("a thousand nested headers end by number") {

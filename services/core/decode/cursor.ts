@@ -45,6 +45,7 @@ export const LISP = 32
 export const E_TAG = 33
 export const ETHER_IP = 34
 export const MPLS_IN_IP = 35
+export const PIM = 36
 
 /** Where decoding stands in one frame, and what of it has been decided so far. One object serves all frames. */
 export class Cursor {

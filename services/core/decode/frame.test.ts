@@ -169,6 +169,7 @@ test('tunnels: the inner TCP header makes the session, the outer IP header is th
     ['ip-in-ip', null, ipv4(4, ip, OUTER)],
     ['etherip', null, ipv4(97, bytes([0x30, 0], frame), OUTER)],
     ['mpls-in-ip', null, ipv4(137, bytes([0, 1, 1, 64], ip), OUTER)],
+    ['pim-register', null, ipv4(103, bytes([0x21, 0, 0xde, 0xff, 0, 0, 0, 0], ip), OUTER)],
     ['l2tp', 4, inUdp(1701, [0x40, 2, 0, 99, 0, 4, 0, 1, 0xff, 3, 0, 0x21], ip)],
     ['mpls-in-udp', null, inUdp(6635, [0, 1, 1, 64], ip)],
     ['tzsp', null, inUdp(37008, [1, 0, 0, 1, 10, 1, 5, 0, 1], frame)],

@@ -27,6 +27,7 @@ import {
   NSH,
   OTHER,
   OTHER_IP,
+  PIM,
   PORTS,
   PPP,
   PPPOE,
@@ -54,7 +55,7 @@ import {
 } from './ethernet.ts'
 import { Fragments } from './fragments.ts'
 import { readGre } from './gre.ts'
-import { readEtherIp, readIp, readIpInIp, readIpv4, readIpv6, readMplsInIp } from './ip.ts'
+import { readEtherIp, readIp, readIpInIp, readIpv4, readIpv6, readMplsInIp, readPim } from './ip.ts'
 import { readLink } from './link.ts'
 import { readMpls } from './mpls.ts'
 import type { Packet } from './packet.ts'
@@ -183,6 +184,8 @@ function read(layer: number, c: Cursor, packet: Packet): number {
       return readEtherIp(c, packet)
     case MPLS_IN_IP:
       return readMplsInIp(c, packet)
+    case PIM:
+      return readPim(c, packet)
     case GRE:
       return readGre(c, packet)
     case VXLAN:

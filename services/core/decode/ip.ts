@@ -5,6 +5,7 @@ import {
   ETHERNET,
   GRE,
   ICMP,
+  IP,
   IP_IN_IP,
   IPV4,
   IPV6,
@@ -13,6 +14,7 @@ import {
   MPLS_IN_IP,
   OTHER,
   OTHER_IP,
+  PIM,
   PORTS,
   STOP,
   TCP,
@@ -144,6 +146,15 @@ export function readMplsInIp(c: Cursor, packet: Packet): number {
   return MPLS
 }
 
+/** A Register of PIM (RFC 7761 section 4.9.3): eight bytes, then the packet that a router hands to the rendezvous point. */
+export function readPim(c: Cursor, packet: Packet): number {
+  if (c.committed !== PORTS) c.commit(packet, OTHER)
+  if (!c.has(8) || c.data[c.offset] !== 0x21) return STOP
+  c.enterTunnel('pim-register', -1)
+  c.offset += 8
+  return IP
+}
+
 function layerOfProtocol(protocol: number): number {
   switch (protocol) {
     case 6:
@@ -160,6 +171,8 @@ function layerOfProtocol(protocol: number): number {
       return GRE
     case 97:
       return ETHER_IP
+    case 103:
+      return PIM
     case 137:
       return MPLS_IN_IP
     default:

@@ -16,6 +16,7 @@ export interface Tunnel {
     | 'lisp'
     | 'etherip'
     | 'mpls-in-ip'
+    | 'pim-register'
   /** Outer addresses in canonical text (RFC 5952 for IPv6). */
   source: string
   destination: string
