@@ -1,9 +1,9 @@
 /**
  * The simulated day under all conditions, a row each: how many sessions get a label, and how many of the labels are right.
  *
- * `node services/lab/day/main.ts [--sessions 127245] [--hours 24] [--seed 1] [--period 50] [--row TEXT] [--wrong]
+ * `node services/lab/day/main.ts [--sessions 127245] [--hours 24] [--seed 1] [--period 50] [--row TEXT]… [--wrong]
  * [--set NAME=VALUE] [--kafka]`: `--period` is the time between polls that agents ask for, milliseconds; `--row` runs the row
- * of that title, or those whose title holds the text, and prints the whole score, `--wrong` every wrong label too; `--set` changes a
+ * of that title, or those whose title holds the text, and prints their whole scores, `--wrong` every wrong label too; `--set` changes a
  * matching constant of every row; `--kafka` labels by the services, on a Kafka and a Redis of their own, and tells where one
  * process says otherwise.
  */
@@ -55,16 +55,16 @@ const { values } = parseArgs({
     hours: { type: 'string', default: String(sourceDay.hours) },
     seed: { type: 'string', default: String(sourceDay.seed) },
     period: { type: 'string', default: '50' },
-    row: { type: 'string' },
+    row: { type: 'string', multiple: true },
     wrong: { type: 'boolean', default: false },
     set: { type: 'string', multiple: true, default: [] },
     kafka: { type: 'boolean', default: false },
   },
 })
 
-const isNamed = rows.some(({ title }) => title === values.row)
+const isTitle = (text: string): boolean => rows.some(({ title }) => title === text)
 const isAsked = (title: string): boolean =>
-  values.row === undefined || (isNamed ? title === values.row : title.includes(values.row))
+  values.row?.some(text => (isTitle(text) ? title === text : title.includes(text))) ?? true
 const given = await matchConstants({ profile: 'default', set: values.set })
 const lines: string[][] = []
 const scores = new Map<string, Score>()
