@@ -18,7 +18,7 @@ after(() => rmSync(folder, { recursive: true }))
 
 test('the baseline classifier learns from an exported dataset as it is', async () => {
   const conditions = () => ({ events: true, lostShare: 0, periodUs: 50_000, downs: [], offsetUs: 0, driftPpm: 0 })
-  const day = new Day({ hosts: 3, sessions: 2000, hours: 0.5, seed: 1, conditions, mirror: goodMirror })
+  const day = new Day({ hosts: 3, sessions: 4000, hours: 1, seed: 1, conditions, mirror: goodMirror })
   const { final } = await scoreInputs(day, defaultConstants)
   const [sessions, dataset] = [join(folder, 'labeled.jsonl'), join(folder, 'dataset')]
   writeFileSync(sessions, final.map(({ session }) => `${JSON.stringify(session)}\n`).join(''))
@@ -27,6 +27,6 @@ test('the baseline classifier learns from an exported dataset as it is', async (
   const python = join(await pythonTools('duckdb==2.0.0', 'scikit-learn==1.9.1'), 'python')
   const { stdout } = await run(python, [fileOf('../export/baseline/classify.py'), dataset])
   const found = JSON.parse(stdout)
-  assert.ok(found.train > 1000 && found.test > 300 && found.processes > 5, stdout)
+  assert.ok(found.train > 2000 && found.test > 600 && found.processes > 5, stdout)
   assert.ok(found.macro_f1 > 3 * found.macro_f1_of_the_most_frequent, stdout)
 })
