@@ -147,7 +147,7 @@ async function gigabit(): Promise<void> {
   console.log('\nThe service with capture files of each host, publishing, one core:\n')
   rowOf('Mbit/s', 'packets/s', 'lost', 'in files', 'not in files, by reason', 'CPU µs a packet', 'cores', 'peak MiB')
   rowOf('---', '---', '---', '---', '---', '---', '---', '---')
-  for (const megabits of [500, 1000, 1500]) {
+  for (const megabits of [500, 1000, 1500, 2000, 2500, 3000]) {
     const result = await send('service', file, ((megabits * 1e6) / 8 / meanBytes) * 5, (megabits * 1e6) / 8 / meanBytes)
     const dropped = Object.entries(result.files!.dropped).filter(([, count]) => count > 0)
     rowOf(
