@@ -40,8 +40,8 @@ const partitions = 2
 const commonName = 'mirror.example.com'
 const teaching = 32
 const taught = 5
-/** Half of what agents and capture publish begins a trace. */
-const traced = ['--trace-one-in', '2']
+/** All that agents and capture publish begins a trace: of half, none may lead to one of the few writes that tell sessions. */
+const traced = ['--trace-one-in', '1']
 /** So long is the silence after the traffic: every session has ended. */
 const silenceUs = 400_000_000
 /** The resolver looks every 30 s. */

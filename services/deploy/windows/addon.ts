@@ -48,7 +48,8 @@ async function build(compiler: string, headers: string, folder: string): Promise
   const files = [...globSync(sources, { cwd: native }).sort(), windows]
   const includes = ['src', '../node_modules/node-addon-api', `${headers}/include`].map(name => `-I${name}`)
   const flags = ['-std=c++20', '-O2', '-Wall', '-Wextra', '-Werror', ...defines.map(name => `-D${name}`), ...includes]
-  const objects = files.map(file => path.join(folder, `${path.basename(file)}.o`))
+  // By number: files of two folders may have one name.
+  const objects = files.map((_, i) => path.join(folder, `${i}.o`))
   const waiting = files.map((file, i) => [...flags, '-c', file, '-o', objects[i]!])
   const compileNext = async () => {
     for (let args = waiting.shift(); args; args = waiting.shift()) await run(compiler, args, { cwd: native })
