@@ -217,6 +217,17 @@ export interface NativePacketSource {
   close: () => void
 }
 
+/** The first `count` frames of these columns (FrameBlock of services/capture/packet-source.ts), which stay the caller's. */
+export type NativeFrames = [
+  data: Uint8Array,
+  offset: Int32Array,
+  captured: Int32Array,
+  wireLength: Int32Array,
+  timeUs: Float64Array,
+  linkType: Uint16Array,
+  count: number,
+]
+
 /**
  * Frames in, per-host packet batches out; not to be shared between threads. It behaves as services/capture/capture.ts does,
  * except that the names on the wire are left to the caller: it says which packets may carry one. Hosts are numbers.
@@ -237,21 +248,11 @@ export interface NativeCapture {
     networkBits: Uint8Array,
   ) => void
   /**
-   * Takes the first `count` frames of these columns (FrameBlock of services/capture/packet-source.ts), which stay the
-   * caller's. `settled`: for flows of earlier candidates, what WireNames knows of them now, five words each: flow; bits
+   * Takes frames in. `settled`: for flows of earlier candidates, what WireNames knows of them now, five words each: flow; bits
    * (1 decided, 4 and 8 the next sequence number is known, low end's, high end's); looked; next of the low end, of the high
    * end. A flow that is not handed back stays the caller's to look at.
    */
-  add: (
-    data: Uint8Array,
-    offset: Int32Array,
-    captured: Int32Array,
-    wireLength: Int32Array,
-    timeUs: Float64Array,
-    linkType: Uint16Array,
-    count: number,
-    settled: Uint32Array | null,
-  ) => NativeCaptured
+  add: (...frames: [...NativeFrames, settled: Uint32Array | null]) => NativeCaptured
   /** Time goes on without packets: closes every batch. */
   tick: (nowUs: number) => NativeCaptured
   /** Closes every batch; one without packets is the host's tick. */
@@ -398,27 +399,10 @@ export interface NativeAnnotator {
     open: (process: string | null) => Uint8Array,
     write: (file: number, bytes: number) => void,
   ) => void
-  /** Frames of a FrameBlock, in the order of the capture. */
-  annotate: (
-    data: Uint8Array,
-    offset: Int32Array,
-    captured: Int32Array,
-    wireLength: Int32Array,
-    timeUs: Float64Array,
-    linkType: Uint16Array,
-    count: number,
-  ) => void
+  /** In the order of the capture. */
+  annotate: (...frames: NativeFrames) => void
   /** Writes what is still in the rooms. Frames of sessions with a label, without one, of no session, and copies. */
   finish: () => { labeled: number; unlabeled: number; outside: number; copies: number }
   /** Tells `take` of payload in `data`, of each session as long as it answers that it wants more. */
-  payloads: (
-    data: Uint8Array,
-    offset: Int32Array,
-    captured: Int32Array,
-    wireLength: Int32Array,
-    timeUs: Float64Array,
-    linkType: Uint16Array,
-    count: number,
-    take: (sessionId: string, offset: number, bytes: number) => boolean,
-  ) => void
+  payloads: (...frames: [...NativeFrames, take: (sessionId: string, offset: number, bytes: number) => boolean]) => void
 }

@@ -4,7 +4,8 @@
  * the exit status 1 where one differs. Not compared are captures that tshark does not read to the end.
  *
  * tshark tells of fragments and of later datagrams of one QUIC hello on another frame than we: packets are not compared in
- * captures with fragments, and a name is looked for in the whole session.
+ * captures with fragments, and a name is looked for in the whole session. Packets that tshark calls malformed, such as those of
+ * big TCP, whose IP length is 0, may differ rightly: look at them.
  */
 import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -24,15 +25,16 @@ const fields = [
 ] as const
 type Row = Record<(typeof fields)[number], string[]>
 
-/** By 5-tuple. */
-type Seen = Map<string, { packets: Record<string, number>; names: Set<string> }>
+interface SeenSession {
+  /** By sender. */
+  packets: Record<string, number>
+  names: Set<string>
+}
 
-function note(
-  seen: Seen,
-  proto: string,
-  from: string,
-  to: string,
-): { packets: Record<string, number>; names: Set<string> } {
+/** By 5-tuple. */
+type Seen = Map<string, SeenSession>
+
+function note(seen: Seen, proto: string, from: string, to: string): SeenSession {
   const key = [proto, ...[from, to].sort()].join(' ')
   const known = seen.get(key) ?? { packets: {}, names: new Set() }
   seen.set(key, known)
@@ -74,12 +76,11 @@ async function seenByTshark(file: string): Promise<{ seen: Seen; hasFragments: b
       fields.map((field, i) => [field, (cells[i] ?? '').split('|').filter(Boolean)]),
     ) as Row
     hasFragments ||= [...row['ip.frag_offset'], ...row['ipv6.fraghdr.offset']].some(offset => offset !== '0')
-    const names = row['tls.handshake.extensions_server_name']
     const frame = innermost(row)
     if (frame === null) continue
     const session = note(seen, frame.proto, frame.from, frame.to)
     session.packets[frame.from] = (session.packets[frame.from] ?? 0) + 1
-    for (const name of names) session.names.add(name.toLowerCase())
+    for (const name of row['tls.handshake.extensions_server_name']) session.names.add(name.toLowerCase())
   }
   return { seen, hasFragments }
 }

@@ -22,14 +22,12 @@ class PacketSource : public Napi::ObjectWrap<PacketSource> {
   }
 
   explicit PacketSource(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PacketSource>(info) {
-    try {
+    with_source_errors(info.Env(), [&] {
       source_ = open_packet_source({info[0].As<Napi::String>(), info[1].As<Napi::String>(),
                                                info[2].As<Napi::Number>().Uint32Value(),
                                                static_cast<uint16_t>(info[3].As<Napi::Number>().Uint32Value()),
                                                info[4].As<Napi::Boolean>()});
-    } catch (const SourceError& error) {
-      throw to_error(info.Env(), error);
-    }
+    });
   }
 
  private:
@@ -61,11 +59,9 @@ class PacketSource : public Napi::ObjectWrap<PacketSource> {
   }
 
   void follow(const Napi::CallbackInfo& info) {
-    try {
+    with_source_errors(info.Env(), [&] {
       opened(info).follow();
-    } catch (const SourceError& error) {
-      throw to_error(info.Env(), error);
-    }
+    });
   }
 
   /** What JavaScript has of the memory is empty from then on. */

@@ -92,11 +92,9 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
   }
 
   explicit SocketSource(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SocketSource>(info) {
-    try {
+    with_source_errors(info.Env(), [&] {
       source_ = open_socket_source(info[0].As<Napi::Boolean>());
-    } catch (const SourceError& error) {
-      throw to_error(info.Env(), error);
-    }
+    });
   }
 
  private:
@@ -104,7 +102,7 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
 
   Napi::Value poll(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
-    try {
+    return with_source_errors(env, [&]() -> Napi::Value {
       const Poll& poll = opened(info).poll(info[0].ToBoolean());
       Napi::Object object = Napi::Object::New(env);
       object.Set("timeUs", static_cast<double>(poll.time_us));
@@ -114,14 +112,12 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
       object.Set("opened", poll.opened.empty() ? env.Null() : Napi::Value(to_sockets(env, poll.opened)));
       object.Set("closed", to_ids(env, poll.closed));
       return object;
-    } catch (const SourceError& error) {
-      throw to_error(env, error);
-    }
+    });
   }
 
   Napi::Value addresses(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
-    try {
+    return with_source_errors(env, [&]() -> Napi::Value {
       const auto addresses = opened(info).addresses();
       if (addresses.empty()) return env.Null();
       auto bytes = Napi::Uint8Array::New(env, addresses.size() * 16);
@@ -134,9 +130,7 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
       object.Set("address", bytes);
       object.Set("namespaceInode", inodes);
       return object;
-    } catch (const SourceError& error) {
-      throw to_error(env, error);
-    }
+    });
   }
 
   void close(const Napi::CallbackInfo&) { source_.reset(); }
@@ -196,12 +190,10 @@ class EventSource : public Napi::ObjectWrap<EventSource> {
   }
 
   explicit EventSource(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EventSource>(info) {
-    try {
+    with_source_errors(info.Env(), [&] {
       source_ = open_event_source(info[0].As<Napi::String>(), info[1].As<Napi::Number>().Int64Value(),
                                              info[2].As<Napi::Boolean>());
-    } catch (const SourceError& error) {
-      throw to_error(info.Env(), error);
-    }
+    });
   }
 
  private:
@@ -210,16 +202,14 @@ class EventSource : public Napi::ObjectWrap<EventSource> {
   Napi::Value read(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     proclabel::EventSource& source = opened(info);
-    try {
+    return with_source_errors(env, [&]() -> Napi::Value {
       const EventBatch& batch = source.read();
       Napi::Object object = Napi::Object::New(env);
       object.Set("untilUs", static_cast<double>(batch.until_us));
       object.Set("lost", static_cast<double>(batch.lost));
       object.Set("events", batch.events.empty() ? env.Null() : Napi::Value(to_events(env, batch.events)));
       return object;
-    } catch (const SourceError& error) {
-      throw to_error(env, error);
-    }
+    });
   }
 
   void forget(const Napi::CallbackInfo& info) { opened(info).forget(); }

@@ -17,10 +17,16 @@ inline Napi::Value text_or_null(Napi::Env env, const std::string& text) {
   return text.empty() ? env.Null() : Napi::String::New(env, text);
 }
 
-inline Napi::Error to_error(Napi::Env env, const SourceError& source_error) {
-  Napi::Error error = Napi::Error::New(env, source_error.what());
-  error.Set("code", source_error.code);
-  return error;
+/** What `run` answers; a SourceError becomes an Error of JavaScript with its code. */
+template <typename Run>
+auto with_source_errors(Napi::Env env, Run run) {
+  try {
+    return run();
+  } catch (const SourceError& source_error) {
+    Napi::Error error = Napi::Error::New(env, source_error.what());
+    error.Set("code", source_error.code);
+    throw error;
+  }
 }
 
 /** The elements of a typed array, without a copy; valid until the call into C++ returns. */
