@@ -4,7 +4,7 @@ import path from 'node:path'
 import { codecs, type Host, type Poll, type SocketEvent, type TopicRecord } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import type { AgentTopic } from './agent.ts'
-import { isAuditLog, readAuditLog } from './audit-log.ts'
+import { AuditLogReader, isAuditLog } from './audit-log.ts'
 import { AGENT_TOPICS, AVRO_MAGIC, readAvroLog } from './avro-log.ts'
 import { ByteReader } from './byte-reader.ts'
 import { EVTX_MAGIC } from './evtx.ts'
@@ -60,7 +60,7 @@ const LOG_NAME = /\.(jsonl|avro|evtx|log)(\.\d+)?(\.gz)?$/
 
 /**
  * Reads logs one after the other: files as given, the logs of a folder by name, so a host's days in order. Holds one line
- * or block at a time. Throws InputError for a path that is not there or cannot be read; what is wrong inside a file is counted.
+ * or block at a time, of auditd some more. Throws InputError for a path that is not there or cannot be read; what is wrong inside a file is counted.
  */
 export function readSocketLog(paths: string | readonly string[]): SocketLog {
   const counts: SocketLogCounts = { read: 0, skipped: {}, firstProblem: null }
@@ -71,6 +71,7 @@ export function readSocketLog(paths: string | readonly string[]): SocketLog {
 }
 
 async function* readFiles(paths: readonly string[], counts: SocketLogCounts): AsyncGenerator<SocketLogRecord> {
+  const audit = new AuditLogReader()
   for (const file of await listLogFiles(paths)) {
     const place: Place = { unit: 'line', number: 0 }
     const skip = (reason: SkipReason, detail: string) => {
@@ -78,7 +79,7 @@ async function* readFiles(paths: readonly string[], counts: SocketLogCounts): As
       counts.firstProblem ??= `${file}, ${place.unit} ${place.number}: ${detail}`
     }
     try {
-      for await (const outcome of readFile(file, place)) {
+      for await (const outcome of readFile(file, place, audit)) {
         const wrong = 'reason' in outcome ? null : findInvalidAddress(outcome)
         if ('reason' in outcome) skip(outcome.reason, outcome.detail)
         else if (wrong !== null) skip('invalid-address', wrong)
@@ -93,16 +94,20 @@ async function* readFiles(paths: readonly string[], counts: SocketLogCounts): As
       skip('damaged-gzip', (error as Error).message)
     }
   }
+  for (const record of audit.end()) {
+    counts.read++
+    yield record
+  }
 }
 
-async function* readFile(file: string, place: Place): AsyncGenerator<SocketLogRecord | Skip> {
+async function* readFile(file: string, place: Place, audit: AuditLogReader): AsyncGenerator<SocketLogRecord | Skip> {
   const input = new ByteReader(await openLog(file))
   try {
     const start = (await input.peek(DETECTION_BYTES)).subarray(0, DETECTION_BYTES)
     const text = start.toString()
     if (startsWith(start, AVRO_MAGIC)) yield* readAvroLog(input, place)
     else if (isSsLog(text)) yield* readSsLog(input.rest(), hostOfFile(file), place)
-    else if (isAuditLog(text)) yield* readAuditLog(input.rest(), hostOfFile(file), place)
+    else if (isAuditLog(text)) yield* audit.read(input.rest(), hostOfFile(file), place)
     else yield* readLines(input.rest(), place)
   } finally {
     await input.close()
@@ -110,7 +115,7 @@ async function* readFile(file: string, place: Place): AsyncGenerator<SocketLogRe
 }
 
 /** Logs that do not name their host are of the one that their file is named after: `web1.log`, `web1-2026-01-31.ss.log.gz`. */
-function hostOfFile(file: string): string {
+export function hostOfFile(file: string): string {
   const name = path.basename(file).replace(/(\.(ss|audit))?(\.log)?(\.\d+)?(\.gz)?$/, '')
   return name.replace(/-\d{4}-\d\d-\d\d$/, '') || path.basename(file)
 }

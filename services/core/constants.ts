@@ -31,6 +31,8 @@ export interface MatchConstants {
   sightingUdpReachUs: number
   /** How far the event of a log that does not tell the local port may be from the first packet of its session. */
   untoldPortReachUs: number
+  /** The same, once that log's clock offset is known. */
+  untoldPortNearUs: number
   /** Records of one socket from polls and events merge when they are at most this far apart. */
   mergeSlackUs: number
   /** How long sockets and caches are kept, and how long an inexact label may change. */
@@ -115,6 +117,7 @@ export const defaultConstants: Readonly<MatchConstants> = Object.freeze({
   sightingTcpReachUs: 15 * minute,
   sightingUdpReachUs: minute,
   untoldPortReachUs: second,
+  untoldPortNearUs: 100 * ms,
   mergeSlackUs: second,
   keepUs: day,
   maxIntervals: 200_000,

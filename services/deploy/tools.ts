@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, globSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
@@ -77,14 +77,31 @@ export const npmPackages = (...packages: readonly string[]): Promise<string> =>
     await run('npm', ['install', ...quiet, '--prefix', fresh, ...packages], { cwd: fresh, maxBuffer })
   })
 
-/** Prometheus and promtool of Debian, unpacked and not installed: an installed one would start a server. */
-export async function prometheusTools(): Promise<{ prometheus: string; promtool: string }> {
-  const folder = await once('prometheus', async fresh => {
+/** Debian packages, unpacked and not installed: installed ones would start their servers. Answers with the folder. */
+export const unpackedPackages = (...packages: readonly string[]): Promise<string> =>
+  once(packages.join('+'), async fresh => {
     await run('apt-get', ['update', '-q'], { maxBuffer })
-    await run('apt-get', ['download', '-q', 'prometheus'], { cwd: fresh, maxBuffer })
-    const [archive] = readdirSync(fresh)
-    await run('dpkg-deb', ['-x', archive!, '.'], { cwd: fresh, maxBuffer })
-    rmSync(join(fresh, archive!))
+    await run('apt-get', ['download', '-q', ...packages], { cwd: fresh, maxBuffer })
+    for (const archive of readdirSync(fresh)) {
+      await run('dpkg-deb', ['-x', archive, '.'], { cwd: fresh, maxBuffer })
+      rmSync(join(fresh, archive))
+    }
   })
+
+/** Prometheus and promtool of Debian. */
+export async function prometheusTools(): Promise<{ prometheus: string; promtool: string }> {
+  const folder = await unpackedPackages('prometheus')
   return { prometheus: join(folder, 'usr/bin/prometheus'), promtool: join(folder, 'usr/bin/promtool') }
+}
+
+/** auditd and auditctl of Debian, with the folder of the library that they share (LD_LIBRARY_PATH). */
+export async function auditTools(): Promise<{ auditd: string; auditctl: string; ausearch: string; libraries: string }> {
+  const folder = await unpackedPackages('auditd', 'libauparse0')
+  const [library] = globSync(join(folder, '{usr/,}lib/*/libauparse.so.0'))
+  const [auditd, auditctl, ausearch] = ['auditd', 'auditctl', 'ausearch'].map(name => join(folder, 'sbin', name)) as [
+    string,
+    string,
+    string,
+  ]
+  return { auditd, auditctl, ausearch, libraries: dirname(library!) }
 }

@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import type { LabeledSession } from '#schemas'
 import { linuxMechanisms, openLinuxEvents } from '../agent/linux-events.ts'
+import { compileGenerator } from './lab/generator.ts'
 import { ended, hostAddresses, LabNetwork, waitForOutput, worldAddresses } from './lab/network.ts'
+import { readRuns, scoreRuns, scoreWords } from './lab/process-runs.ts'
 import { proclabel, startRecording } from './lab/recording.ts'
 import { readSessions } from './lab/truth.ts'
 
@@ -18,18 +19,6 @@ const processes = Number(process.env.PROCLABEL_SHORT_CONNECTIONS ?? 3000)
 const canMakeNamespaces = process.getuid?.() === 0 && spawnSync('ip', ['netns', 'list']).status === 0
 if (!canMakeNamespaces && process.env.CI === 'true') throw new Error('needs root and iproute2')
 
-/** What a process of generator.cc said of itself. */
-interface Run {
-  role: string
-  proto: 'tcp' | 'udp'
-  family: 4 | 6
-  local_port: number
-  remote_port: number
-  pid: number
-  name: string
-  life_us: number
-}
-
 const programs = ['alder', 'birch', 'cedar', 'elm', 'fir', 'hazel', 'larch', 'maple', 'oak', 'pine', 'rowan']
 
 for (const mechanism of linuxMechanisms) {
@@ -38,21 +27,18 @@ for (const mechanism of linuxMechanisms) {
     const network = new LabNetwork(`short-${mechanism}-${process.pid}`)
     try {
       const { truth, capture, sockets } = await record(network, folder, mechanism)
-      const runs = readFileSync(truth, 'utf8')
-        .trim()
-        .split('\n')
-        .map(line => JSON.parse(line) as Run)
+      const runs = readRuns(truth)
       assert.equal(runs.length, processes, 'every process did what it was to do')
       tellLives(t, runs)
       const lost = lostEvents(sockets)
-      const withEvents = score(runs, label(folder, capture, sockets))
-      const withPolls = score(runs, label(folder, capture, withoutEvents(sockets)))
-      t.diagnostic(`${mechanism}, ${lost} events lost: ${words(withEvents)}`)
+      const withEvents = scoreRuns(runs, label(folder, capture, sockets))
+      const withPolls = scoreRuns(runs, label(folder, capture, withoutEvents(sockets)))
+      t.diagnostic(`${mechanism}, ${lost} events lost: ${scoreWords(withEvents)}`)
       // For comparison: what is not seen is inferred, and here nothing about a remote end or a port tells who comes next.
-      t.diagnostic(`polls alone: ${words(withPolls)}`)
-      assert.deepEqual(withEvents.wrong.slice(0, 5), [], `no wrong owner: ${words(withEvents)}`)
+      t.diagnostic(`polls alone: ${scoreWords(withPolls)}`)
+      assert.deepEqual(withEvents.wrong.slice(0, 5), [], `no wrong owner: ${scoreWords(withEvents)}`)
       const missed = withEvents.missed.slice(0, 5).map(one => JSON.stringify(one))
-      assert.ok(withEvents.right >= 0.999 * runs.length, `${words(withEvents)}\n${missed.join('\n')}`)
+      assert.ok(withEvents.right >= 0.999 * runs.length, `${scoreWords(withEvents)}\n${missed.join('\n')}`)
     } finally {
       await network.close()
       rmSync(folder, { recursive: true })
@@ -74,9 +60,7 @@ async function record(network: LabNetwork, folder: string, mechanism: string) {
     string,
     string,
   ]
-  const generator = path.join(folder, 'generator')
-  const source = fileURLToPath(new URL('short/generator.cc', import.meta.url))
-  execFileSync(process.env.CXX ?? 'g++', ['-std=c++20', '-O1', '-pthread', source, '-o', generator])
+  const generator = compileGenerator(folder)
   const copies = path.join(folder, 'programs')
   mkdirSync(copies)
   for (const program of programs) copyFileSync(generator, path.join(copies, program))
@@ -123,44 +107,8 @@ function withoutEvents(sockets: string): string {
   return folder
 }
 
-interface Score {
-  right: number
-  /** Without a label, or with no more than the name of it. */
-  missed: { run: Run; session: LabeledSession | undefined }[]
-  wrong: string[]
-}
-
-function score(runs: readonly Run[], sessions: readonly LabeledSession[]): Score {
-  const keyOf = (...parts: unknown[]) => parts.join(' ')
-  const byPorts = new Map(
-    sessions.map(session => {
-      const family = session.local_ip.includes(':') ? 6 : 4
-      return [keyOf(session.proto, family, session.local_port, session.remote_port), session]
-    }),
-  )
-  const scored: Score = { right: 0, missed: [], wrong: [] }
-  for (const run of runs) {
-    const session = byPorts.get(keyOf(run.proto, run.family, run.local_port, run.remote_port))
-    const label = session?.label
-    if (!label) scored.missed.push({ run, session })
-    else if (label.process !== run.name || (label.pid !== null && label.pid !== run.pid))
-      scored.wrong.push(JSON.stringify({ run, session }))
-    else if (label.pid === null) scored.missed.push({ run, session })
-    else scored.right++
-  }
-  return scored
-}
-
-const words = ({ right, missed, wrong }: Score): string => {
-  const all = right + missed.length + wrong.length
-  const byRole = new Map<string, number>()
-  for (const { run } of missed) byRole.set(run.role, (byRole.get(run.role) ?? 0) + 1)
-  const roles = [...byRole].map(([role, count]) => `${count} ${role}`).join(', ')
-  return `${right} of ${all} right (${((100 * right) / all).toFixed(2)} %), ${wrong.length} wrong, ${missed.length} unknown${roles && ` (${roles})`}`
-}
-
 /** How short they were, and how soon a port came again. */
-function tellLives(t: TestContext, runs: readonly Run[]): void {
+function tellLives(t: TestContext, runs: ReturnType<typeof readRuns>): void {
   const quantiles = (values: readonly number[]) => {
     const sorted = values.toSorted((a, b) => a - b)
     return [0.5, 0.9, 0.99]

@@ -1,7 +1,7 @@
 import { codecs, type Host } from '#schemas'
 import { InputError } from '#shared/errors.ts'
 import type { AgentTopic } from '../agent/agent.ts'
-import { detectLog, listLogFiles, readSocketLog, type SocketLogRecord } from '../agent/socket-log.ts'
+import { detectLog, hostOfFile, listLogFiles, readSocketLog, type SocketLogRecord } from '../agent/socket-log.ts'
 import { readWindowsLog } from '../agent/windows-log.ts'
 import type { WindowsEvidence } from '../agent/windows-log-record.ts'
 
@@ -51,15 +51,18 @@ export async function openSocketLogs(
     records: () => merge(strands),
   }
   const filesByHost = new Map<string, string[]>()
+  const auditFiles: { file: string; firstUs: number }[] = []
   const strands: Strand[] = []
   for (const file of await listLogFiles(paths)) {
     const kind = await detectLog(file)
     if (kind === 'socket-log') {
-      const hostId = await lookThrough(logs, file)
+      const { hostId } = await lookThrough(logs, file)
       filesByHost.set(hostId, [...(filesByHost.get(hostId) ?? []), file])
-    } else if (kind === 'ss' || kind === 'audit') {
+    } else if (kind === 'ss') {
       await lookThrough(logs, file)
       strands.push(() => readSocketLog(file))
+    } else if (kind === 'audit') {
+      auditFiles.push({ file, firstUs: (await lookThrough(logs, file)).firstUs })
     } else if (kind === 'other-json' || kind === 'evtx') {
       strands.push(...(await importWindows(logs, file, evidence)))
     } else {
@@ -71,6 +74,10 @@ export async function openSocketLogs(
     }
   }
   for (const files of filesByHost.values()) strands.push(() => readSocketLog(files))
+  // auditd's newest file has no number, the oldest the highest.
+  auditFiles.sort((a, b) => a.firstUs - b.firstUs)
+  for (const turns of Map.groupBy(auditFiles, ({ file }) => hostOfFile(file)).values())
+    strands.push(() => readSocketLog(turns.map(({ file }) => file)))
   if (logs.hosts.length === 0) throw new InputError('PROCLABEL_INPUT', `no record in ${paths.join(', ')} names a host`)
   giveAddresses(logs, addresses)
   return logs
@@ -91,19 +98,24 @@ function giveAddresses(logs: SocketLogs, addresses: readonly string[]): void {
   putHost(logs, { ...without[0]!, addresses: given })
 }
 
-/** Reads one of our logs for its hosts and times; answers with the host it is of. */
-async function lookThrough(logs: SocketLogs, file: string): Promise<string> {
+/** Reads a log for its hosts and times; answers with the last host and the first time that it tells of. */
+async function lookThrough(logs: SocketLogs, file: string): Promise<{ hostId: string; firstUs: number }> {
   const log = readSocketLog(file)
   let hostId = file
+  let firstUs = Number.POSITIVE_INFINITY
   for await (const { topic, record } of log) {
     hostId = record.host_id
     if (topic === 'hosts') putHost(logs, record)
-    else for (const timeUs of timesOf({ topic, record } as SocketLogRecord)) widen(logs, timeUs)
+    else
+      for (const timeUs of timesOf({ topic, record } as SocketLogRecord)) {
+        widen(logs, timeUs)
+        firstUs = Math.min(firstUs, timeUs)
+      }
   }
   logs.read += log.counts.read
   addCounts(logs.skipped, log.counts.skipped)
   if (log.counts.firstProblem) logs.notes.push(`skipped ${log.counts.firstProblem}`)
-  return hostId
+  return { hostId, firstUs }
 }
 
 /** The last record of a host counts, with the addresses of all of them. */

@@ -237,12 +237,13 @@ function fitSighting(
 
 /**
  * An event that leaves the local port open is of a session that began at about that time, in its direction. All that do are as
- * near as any: whose clock is how far off is not known without ports.
+ * near as any: a packet may wait for its neighbour's address, and whose clock is how far off only events with ports tell.
  */
 function fitUntoldPort(facts: SessionFacts, { from, seen, role }: OwnershipInterval, view: DirectView): TimeFit | null {
   const { firstUs, proto, synSeen, direction } = facts
   if (proto === 'tcp' && (!synSeen || (role === 'accept') !== (direction === 'in'))) return null
-  const reachUs = view.constants.untoldPortReachUs
+  const { untoldPortNearUs, untoldPortReachUs } = view.constants
+  const reachUs = view.clocks.offsetUs(from.clock, firstUs) === null ? untoldPortReachUs : untoldPortNearUs
   const fromUs = onCapture(from, facts, false, view).lowUs - reachUs
   const untilUs = onCapture(seen, facts, false, view).highUs + reachUs
   return firstUs >= fromUs && firstUs <= untilUs ? { fit: fit.edge, distanceUs: 0 } : null

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { type ChildProcess, execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { type LabNetwork, type Side, waitForOutput, worldAddress } from './network.ts'
@@ -41,18 +41,28 @@ export async function startRecording(
     mechanism = 'none',
   }: { sockets: string; capture: string; hostId: string; mechanism?: string },
 ): Promise<Recording> {
-  const dumpArgs = ['-i', 'eth0', '-w', capture, '-Z', 'root', '-B', '16384', '--immediate-mode']
-  const dump = network.start('world', 'tcpdump', dumpArgs)
   const named = `hostname ${hostId} && exec "$@"` // in a UTS namespace of its own: nothing of this machine's name is recorded
   const recordArgs = [process.execPath, proclabel, 'record', '--out', sockets, '--host', hostId, '--events', mechanism]
   const record = network.start('host', 'unshare', ['--uts', 'sh', '-c', named, 'sh', ...recordArgs])
-  await Promise.all([waitForOutput(dump, 'listening on'), waitForOutput(record, 'recording')])
+  const [dump] = await Promise.all([startDump(network, capture), waitForOutput(record, 'recording')])
   return {
     stop: async () => {
-      for (const child of [record, dump]) {
-        child.kill('SIGINT')
-        await once(child, 'exit')
-      }
+      await interrupt(record)
+      await dump.stop()
     },
   }
+}
+
+/** Records the packets alone. */
+export async function startDump(network: LabNetwork, capture: string): Promise<Recording> {
+  const args = ['-i', 'eth0', '-w', capture, '-Z', 'root', '-B', '16384', '--immediate-mode']
+  const dump = network.start('world', 'tcpdump', args)
+  await waitForOutput(dump, 'listening on')
+  return { stop: () => interrupt(dump) }
+}
+
+async function interrupt(child: ChildProcess): Promise<void> {
+  const exit = once(child, 'exit')
+  child.kill('SIGINT')
+  await exit
 }
