@@ -191,10 +191,13 @@ test('while events tell everything polls are rare and events are still fetched; 
 
 test('the host is told at the start, when addresses or its pace change, and once a minute', () => {
   const own = (ip: string) => ({ ip, namespace: null })
-  let addresses = [own('192.0.2.1')]
+  let addresses: ReturnType<typeof own>[] | null = null
   const host = new HostRecorder('desk', 'linux', () => addresses)
   const second = 1_000_000
   const span = (record: Host | null) => record?.addresses.map(({ ip, since_us, until_us }) => [ip, since_us, until_us])
+  assert.deepEqual(span(host.next(0.5 * second, 50)), [])
+  assert.equal(host.next(0.6 * second, 50), null)
+  addresses = [own('192.0.2.1')]
   assert.deepEqual(span(host.next(1 * second, 50)), [['192.0.2.1', null, null]])
   assert.equal(host.next(2 * second, 50), null)
   addresses = [own('192.0.2.1'), own('2001:db8::1')]
@@ -209,6 +212,8 @@ test('the host is told at the start, when addresses or its pace change, and once
   ]
   assert.deepEqual(span(host.next(4 * second, 50)), ended)
   assert.equal(host.next(5 * second, 50), null)
+  addresses = null
+  assert.equal(host.next(6 * second, 50), null)
   assert.deepEqual(span(host.next(64 * second, 50)), ended)
   assert.equal(host.next(65 * second, 500)?.poll_period_us, 500_000)
   assert.equal(host.next(66 * second, 500), null)

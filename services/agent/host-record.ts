@@ -11,14 +11,25 @@ type Address = Pick<HostAddress, 'ip' | 'namespace'>
 
 /**
  * All addresses of this host's interfaces, canonical text, without zone, and those of its containers: not such as the host has
- * itself or several containers have, which is behind a translation of addresses and on no wire.
+ * itself or several containers have, which is behind a translation of addresses and on no wire. Null while the system does not
+ * tell them: Windows may not yet when it starts.
  */
-export function readAddresses(ofContainers: readonly NamespaceAddress[] = []): Address[] {
-  const all = Object.values(os.networkInterfaces()).flatMap(list => list ?? [])
+export function readAddresses(ofContainers: readonly NamespaceAddress[] = []): Address[] | null {
+  const interfaces = networkInterfaces()
+  if (interfaces === null) return null
+  const all = Object.values(interfaces).flatMap(list => list ?? [])
   const own = new Set(all.map(({ address }) => address.split('%')[0]!))
   const holders = Map.groupBy(ofContainers, ({ ip }) => ip)
   const unique = ofContainers.filter(({ ip }) => !own.has(ip) && holders.get(ip)!.length === 1)
   return [...Array.from(own, ip => ({ ip, namespace: null })), ...unique]
+}
+
+function networkInterfaces(): ReturnType<typeof os.networkInterfaces> | null {
+  try {
+    return os.networkInterfaces()
+  } catch {
+    return null
+  }
 }
 
 export function readBootId(): string | null {
@@ -36,13 +47,13 @@ function readVersion(): string {
 /** Who this host is, as a record at the start, whenever its addresses or the pace of its polls change, and once a minute. */
 export class HostRecorder {
   readonly #fixed: Omit<Host, 'addresses' | 'updated_us'>
-  readonly #readAddresses: () => Address[]
+  readonly #readAddresses: () => Address[] | null
   #current = new Map<string, HostAddress>()
   #ended: HostAddress[] = []
   #checkedUs: number | null = null
   #toldUs = 0
 
-  constructor(hostId: string, osName: string, addresses: () => Address[] = readAddresses) {
+  constructor(hostId: string, osName: string, addresses: () => Address[] | null = readAddresses) {
     this.#readAddresses = addresses
     this.#fixed = {
       host_id: hostId,
@@ -67,6 +78,7 @@ export class HostRecorder {
 
   #look(nowUs: number): boolean {
     const addresses = this.#readAddresses()
+    if (addresses === null) return false
     // An address that is there at the start has been there for an unknown time; a later one since the last look.
     const sinceUs = this.#checkedUs
     let changed = sinceUs === null
