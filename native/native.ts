@@ -76,6 +76,13 @@ export interface NativeAddon {
     timeUs: Float64Array,
     linkTypes: Uint16Array,
   ) => number
+  /**
+   * Tells the service control manager of Windows, which started this process as a service, that it runs; `onStop` is called when it
+   * is to end. Throws as openSocketSource does where no such manager started it. Once a process.
+   */
+  startService: (onStop: () => void) => void
+  /** Tells that the service has ended as it should, and the process is about to. One that ends without that has failed. */
+  endService: () => void
   /** Gives back the pages of code that were read at start alone; nothing on Windows. */
   releaseStartupMemory: () => void
 }

@@ -22,12 +22,16 @@ Examples:
 /** The commands by name, each made when it is needed. */
 export type Commands = Readonly<Record<string, () => Promise<Command> | Command>>
 
-/** Runs the command that the arguments of this process name; sets the exit status. */
-export async function runProgram(commands: Commands): Promise<void> {
+/** Runs the command that the arguments of this process name; sets the exit status. `say` takes what is wrong with them. */
+export async function runProgram(
+  commands: Commands,
+  say: (text: string) => void = text => process.stderr.write(text),
+): Promise<void> {
   const program = new Command('proclabel')
     .description('Labels every network session in a capture with the process that owns it.')
     .version(packageJson.version)
     .exitOverride()
+    .configureOutput({ writeErr: say })
     .showHelpAfterError('(--help tells the options)')
     .addHelpText('after', help)
   const first = process.argv[2] ?? ''
@@ -46,7 +50,7 @@ export async function runProgram(commands: Commands): Promise<void> {
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.wrongUse
     else if (error instanceof ProclabelError) {
-      process.stderr.write(`proclabel: ${error.message}\n`)
+      say(`proclabel: ${error.message}\n`)
       process.exitCode = exitCodeOf(error)
     } else throw error
   }

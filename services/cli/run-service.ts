@@ -36,7 +36,8 @@ export interface ServiceParts {
   signal: AbortSignal
 }
 
-const spoolRoot = process.platform === 'win32' ? `${process.env.ProgramData}\\proclabel` : '/var/lib/proclabel'
+/** Folder of spools where none is given. */
+export const spoolRoot = process.platform === 'win32' ? `${process.env.ProgramData}\\proclabel` : '/var/lib/proclabel'
 export const mebibyte = 1024 * 1024
 
 /** With the folder of the spool where none is given, and schema ids kept in it: a producer starts also while the registry is away. */

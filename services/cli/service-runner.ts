@@ -1,3 +1,4 @@
+import type { DestinationStream } from 'pino'
 import { codecs } from '#schemas'
 import { KafkaBus } from '#shared/bus/kafka.ts'
 import { tracedBus } from '#shared/bus/trace-context.ts'
@@ -12,14 +13,15 @@ import packageJson from '../../package.json' with { type: 'json' }
 import type { ProducerFlags, ServiceFlags, ServiceParts } from './run-service.ts'
 import { compileConnections } from './service-options.ts'
 
-/** Runs a service over Kafka until it is told to stop; ends the process. */
+/** Runs a service over Kafka until it is told to stop; ends the process. Logs to standard error when `logTo` is not given. */
 export async function runService(
   name: string,
   flags: ServiceFlags & Pick<ProducerFlags, 'traceOneIn'>,
   run: (parts: ServiceParts) => Promise<void>,
+  logTo?: DestinationStream,
 ): Promise<never> {
   const { brokers, clientId, security, registry } = compileConnections(flags)
-  const log = createLog(name, flags.logLevel)
+  const log = createLog(name, flags.logLevel, logTo)
   return runUntilStopped(
     async signal => {
       const metrics = new PrometheusMetrics(name, packageJson.version)

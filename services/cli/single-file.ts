@@ -6,10 +6,11 @@ import process from 'node:process'
 import { getRawAsset } from 'node:sea'
 import { loadNativeFrom } from '#native'
 import { agentCommand } from './agent.ts'
-import { runProgram } from './program.ts'
+import { type Commands, runProgram } from './program.ts'
 import { recordCommand } from './record.ts'
+import { tellInLog, windowsServiceCommands } from './windows-service.ts'
 
-/** The agent as one file (services/deploy/single-file): `agent` and `record`. The addon in it must become a file to be loaded. */
+/** The agent as one file (services/deploy/single-file): `agent`, `record`, and on Windows the service. The addon in it must become a file to be loaded. */
 function unpackAddon(): string {
   const bytes = Buffer.from(getRawAsset('proclabel.node'))
   const digest = createHash('sha256').update(bytes).digest('hex').slice(0, 16)
@@ -27,7 +28,18 @@ function unpackAddon(): string {
 }
 
 loadNativeFrom(unpackAddon())
-runProgram({ agent: agentCommand, record: recordCommand }).catch((error: unknown) => {
+const commands: Commands = {
+  agent: agentCommand,
+  record: recordCommand,
+  ...(process.platform === 'win32' && windowsServiceCommands),
+}
+const named = process.argv.slice(2).find(argument => Object.hasOwn(commands, argument))
+// Windows starts services in a folder of its own: files that the options name are beside this program.
+if (named === 'install' || named === 'service') process.chdir(path.dirname(process.execPath))
+runProgram(commands, text => {
+  if (named === 'service') tellInLog(text)
+  process.stderr.write(text)
+}).catch((error: unknown) => {
   setImmediate(() => {
     throw error
   })

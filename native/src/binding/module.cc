@@ -11,6 +11,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_sessions(env, exports);
   export_annotator(env, exports);
   export_files(env, exports);
+  export_service(env, exports);
   const auto release = [](const Napi::CallbackInfo&) { release_startup_memory(); };
   exports.Set("releaseStartupMemory", Napi::Function::New(env, release, "releaseStartupMemory"));
   return exports;

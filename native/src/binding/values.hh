@@ -61,6 +61,7 @@ void export_class(Napi::Env env, Napi::Object exports, const char* name) {
 void export_sources(Napi::Env env, Napi::Object exports);
 void export_capture(Napi::Env env, Napi::Object exports);
 void export_files(Napi::Env env, Napi::Object exports);
+void export_service(Napi::Env env, Napi::Object exports);
 void export_sessions(Napi::Env env, Napi::Object exports);
 void export_annotator(Napi::Env env, Napi::Object exports);
 

@@ -1,25 +1,29 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { codecs, type PacketBatch, partitionKey } from '#schemas'
+import { codecs, type Host, type PacketBatch, partitionKey, type SocketSnapshot } from '#schemas'
 import { KafkaBus } from '#shared/bus/kafka.ts'
 import { unique, until } from '#shared/bus/kafka-fixture.ts'
 import { buildSingleFile } from '../../deploy/single-file/build.ts'
 import { keepLatest, type Sessions, silenceAfter } from '../faults/recorded-hosts.ts'
 import { relay } from '../lab/relay.ts'
 import { Services } from '../lab/services.ts'
+import { readJsonLines } from '../lab/truth.ts'
 import { startStack } from '../stack/stack.ts'
-import { Wine, whatWineNeeds } from './wine.ts'
+import { quiet, Wine, whatWineNeeds } from './wine.ts'
 
 const missing = whatWineNeeds()
 const partitions = 2
+const metricsAddress = '127.0.0.1:9464'
+/** An address that the host has for a while. */
+const lateAddress = '192.0.2.7'
 const script = (name: string) => fileURLToPath(new URL(name, import.meta.url))
 
-test('the one-file agent publishes to Kafka from Wine, and the sessions of a Windows program get their label', {
+test('the agent as a service of Windows: starts with it, spools while Kafka is away, leaves nothing untold when it stops', {
   skip: missing ?? false,
   timeout: 400_000,
 }, async t => {
@@ -28,7 +32,10 @@ test('the one-file agent publishes to Kafka from Wine, and the sessions of a Win
   const folder = mkdtempSync(path.join(tmpdir(), 'proclabel-wine-kafka-'))
   parts.defer(() => rmSync(folder, { recursive: true, force: true }))
   const wine = await Wine.create(folder)
-  const agent = path.join(folder, 'proclabel.exe')
+  parts.defer(() => wine.close())
+  const installed = path.join(folder, 'Program Files')
+  const agent = path.join(installed, 'proclabel.exe')
+  mkdirSync(installed)
   await buildSingleFile('windows', agent)
   const stack = await startStack({ kafka: true, registry: true, redis: true })
   parts.defer(() => stack.stop())
@@ -40,14 +47,19 @@ test('the one-file agent publishes to Kafka from Wine, and the sessions of a Win
   const bus = new KafkaBus({ brokers: stack.kafka!.brokers, clientId: 'observer' })
   parts.defer(() => bus.close())
   const sessions: Sessions = new Map()
+  const snapshots: SocketSnapshot[] = []
   let lastPackets: PacketBatch | undefined
-  const topics = ['labeled-sessions', 'packets']
+  let host: Host | undefined
+  const topics = ['labeled-sessions', 'packets', 'socket-snapshots', 'hosts']
   const stop = new AbortController()
   const reading = (async () => {
     for await (const { records, commit } of bus.subscribe(topics, unique('observer'), stop.signal)) {
-      for (const { topic, value } of records)
+      for (const { topic, value } of records) {
         if (topic === 'packets') lastPackets = codecs.packets.decode(value!)
+        else if (topic === 'hosts') host = codecs.hosts.decode(value!)
+        else if (topic === 'socket-snapshots') snapshots.push(codecs['socket-snapshots'].decode(value!))
         else keepLatest(sessions, codecs['labeled-sessions'].decode(value!))
+      }
       await commit()
     }
   })()
@@ -57,33 +69,84 @@ test('the one-file agent publishes to Kafka from Wine, and the sessions of a Win
   })
 
   // Kafka and the registry, from the loopback of this machine to that of Wine's namespace.
-  const ports = [...stack.kafka!.brokers, new URL(stack.registry!.url).host].map(address =>
+  const [brokerPort, registryPort] = [stack.kafka!.brokers[0]!, new URL(stack.registry!.url).host].map(address =>
     Number(address.split(':')[1]),
-  )
+  ) as [number, number]
   const socketOf = (port: number) => path.join(folder, `${port}.sock`)
-  for (const port of ports) {
+  for (const port of [brokerPort, registryPort]) {
     const server = await relay({ path: socketOf(port) }, { host: '127.0.0.1', port })
     parts.defer(() => void server.close())
   }
-  const relays = [script('../lab/relay.ts'), ...ports.map(port => `${port}=${socketOf(port)}`)]
-  const connection = `--brokers ${stack.kafka!.brokers.join(' ')} --registry ${stack.registry!.url}`
   const node = process.execPath
-  const [ends, said, captured, waited] = ['ends.json', 'agent.txt', 'capture.txt', 'client.txt'].map(name =>
-    path.join(folder, name),
-  ) as [string, string, string, string]
+  const relayTo = (port: number) =>
+    `${node} ${script('../lab/relay.ts')} ${port}=${socketOf(port)} > ${folder}/${port}.txt 2>&1 & ` +
+    `until grep -qs ready ${folder}/${port}.txt; do sleep 0.1; done; `
+
+  const connection = { brokers: stack.kafka!.brokers, registry: stack.registry!.url }
+  const settings = { ...connection, host: 'desk', hide: ['users'], 'metrics-address': metricsAddress }
+  writeFileSync(path.join(installed, 'agent.json'), JSON.stringify(settings))
+  const first = await wine.run(quiet(`'${agent}' --config agent.json install`) + wine.shutDown)
+  assert.equal(first.status, 0, first.errors)
+
+  // Of Wine's folder for what services keep.
+  const log = path.join(wine.driveC, 'users/Public/proclabel/agent.log')
+  const [ends, metrics, reached, captured, waited] = [
+    'ends.json',
+    'metrics',
+    'reached',
+    'capture.txt',
+    'client.txt',
+  ].map(name => path.join(folder, name)) as [string, string, string, string, string]
+  const flags = `--brokers ${connection.brokers.join(' ')} --registry ${connection.registry}`
   const { status, errors } = await wine.run(
     [
-      `${node} ${relays.join(' ')} > ${folder}/relay.txt 2>&1 & until grep -qs ready ${folder}/relay.txt; do sleep 0.1; done; `,
-      `$WINE ${agent} agent ${connection} --host desk --spool '${folder}/spool-agent' > ${said} 2>&1 < /dev/null & agent=$!; `,
-      `until grep -qs 'polling sockets' ${said} || ! kill -0 $agent; do sleep 0.1; done; sleep 3; `,
-      `${node} ${script('../../cli/main.ts')} capture -i lo ${connection} --filter 'host 127.0.0.2' --spool ${folder}/spool-capture > ${captured} 2>&1 & capture=$!; `,
+      relayTo(registryPort),
+      // Wine starts its services with the first program, and ends them with the last.
+      `$WINE_NODE -e 'setTimeout(() => {}, 600_000)' > /dev/null 2>&1 < /dev/null & `,
+      `until grep -qs 'polling sockets' '${log}'; do sleep 0.1; done; sleep 3; date +%s%6N > ${reached}; `,
+      relayTo(brokerPort),
+      `ip address add ${lateAddress}/32 dev lo; `,
+      `${node} ${script('../../cli/main.ts')} capture -i lo ${flags} --filter 'host 127.0.0.2' --spool ${folder}/spool-capture > ${captured} 2>&1 & capture=$!; `,
       `until grep -qs '"capturing"' ${captured} || ! kill -0 $capture; do sleep 0.1; done; sleep 2; `,
       `$WINE_NODE '${script('client.mjs')}' '${ends}' > ${waited} 2>&1 < /dev/null || exit 9; `,
-      'sleep 5; kill -TERM $capture; wait $capture; kill -KILL $agent; exit 0',
+      `ip address delete ${lateAddress}/32 dev lo; sleep 5; kill -TERM $capture; wait $capture; `,
+      `${node} -e 'fetch("http://${metricsAddress}/metrics").then(answer => answer.text()).then(console.log)' > ${metrics}; `,
+      quiet(`'${agent}' uninstall`),
+      // Windows takes it away when it has ended.
+      'while $WINE sc query proclabel > /dev/null 2>&1 < /dev/null; do sleep 0.2; done',
     ].join(''),
   )
-  const told = () => [said, captured, waited].map(file => readFileSync(file, 'utf8')).join('\n') + errors
+  const told = () => [log, captured, waited].map(file => readFileSync(file, 'utf8')).join('\n') + errors
   assert.equal(status, 0, told())
+
+  const lines = readJsonLines(log) as { msg: string; agent?: { messages: number } }[]
+  assert.deepEqual(
+    lines.map(({ msg }) => msg).filter(msg => ['stopping', 'summary', 'stopped'].includes(msg)),
+    ['stopping', 'summary', 'stopped'],
+    told(),
+  )
+  const { messages } = lines.find(({ msg }) => msg === 'summary')!.agent!
+  const run = snapshots.at(-1)!.run_id
+  const ofRun = () => snapshots.filter(({ run_id }) => run_id === run)
+  await until('all snapshots are there', () => ofRun().length >= messages, 20_000).catch(() => {})
+  assert.deepEqual(
+    ofRun().map(({ seq }) => seq),
+    Array.from({ length: messages }, (_, seq) => seq),
+  )
+  assert.ok(snapshots[0]!.polls[0]!.time_us < Number(readFileSync(reached, 'utf8')), 'nothing was spooled')
+  assert.deepEqual([...new Set(snapshots.flatMap(({ processes }) => processes.map(({ user }) => user)))], [null])
+  const addresses = new Map(host!.addresses.map(({ ip, since_us, until_us }) => [ip, [since_us, until_us]]))
+  assert.deepEqual(
+    [addresses.get('127.0.0.1'), addresses.get('::1')],
+    [
+      [null, null],
+      [null, null],
+    ],
+  )
+  const [sinceUs, untilUs] = addresses.get(lateAddress)!
+  assert.ok(sinceUs! < untilUs!, `${lateAddress} from ${sinceUs} to ${untilUs}`)
+  assert.match(readFileSync(metrics, 'utf8'), /^proclabel_agent_sockets\{service="agent"\} [1-9]/m)
+
   const { pid, tcp, udp } = JSON.parse(readFileSync(ends, 'utf8')) as { pid: number; tcp: number[]; udp: number[] }
   // For so long nothing comes that every session has ended.
   const silence = codecs.packets.encode(silenceAfter(lastPackets!))

@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, symlinkSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
@@ -17,6 +17,12 @@ const repository = fileURLToPath(new URL('../../../', import.meta.url))
 const inSmallNamespace = 'echo 1024 > /proc/sys/net/ipv4/tcp_child_ehash_entries && exec unshare --net sh -c "$1"'
 const prepare = 'ip link set lo up && echo 0 > /proc/sys/net/ipv4/tcp_max_tw_buckets'
 
+/** A line for Wine.run: one of Windows' own commands, which ends the script where it fails. */
+export const quiet = (command: string): string => `$WINE ${command} > /dev/null 2>&1 < /dev/null || exit 8; `
+
+/** Wine's Windows is a 7, on which Node does not start. */
+const isWindows10 = quiet(String.raw`reg add 'HKCU\Software\Wine' /v Version /d win10 /f`)
+
 /** Why there can be no Wine here, which in CI is an error; null where there can. */
 export function whatWineNeeds(): string | null {
   const isRoot = process.platform === 'linux' && process.arch === 'x64' && process.getuid?.() === 0
@@ -33,18 +39,23 @@ export function whatWineNeeds(): string | null {
 export class Wine {
   /** Holds package.json, services and so on. */
   readonly repository: string
+  readonly driveC: string
+  /** A line for `run`: waits until all of Windows has ended and is on disk. */
+  readonly shutDown: string
   readonly #environment: NodeJS.ProcessEnv
+  readonly #running = new Set<ChildProcess>()
 
   private constructor(folder: string, wine: string, node: string) {
     this.repository = path.join(folder, 'proclabel')
+    const prefix = path.join(folder, 'prefix')
+    this.driveC = path.join(prefix, 'drive_c')
+    this.shutDown = `${path.join(path.dirname(wine), 'wineserver64')} --wait; `
     // Set where tests run in a child of node --test: what they print is then no text.
     const { NODE_TEST_CONTEXT: _, ...environment } = process.env
     this.#environment = {
       ...environment,
-      WINEPREFIX: path.join(folder, 'prefix'),
+      WINEPREFIX: prefix,
       WINEDEBUG: '-all',
-      // Of Windows' version: Wine says that it is an older one.
-      NODE_SKIP_PLATFORM_CHECK: '1',
       NODE_OPTIONS: '--disable-warning=ExperimentalWarning',
       PROCLABEL_WINE: '1',
       WINE: wine,
@@ -63,16 +74,15 @@ export class Wine {
     mkdirSync(path.join(made.repository, 'native/build/Release'), { recursive: true })
     cpSync(addon, path.join(made.repository, 'native/build/Release/proclabel.node'))
     symlinkSync(path.join(repository, 'node_modules'), path.join(made.repository, 'node_modules'))
-    await made.#makePrefix(path.join(path.dirname(wine), 'wineserver64'))
+    await made.#makePrefix()
     return made
   }
 
-  /**
-   * Until all of the prefix is made and on disk Node at times finds no source of random numbers and aborts; the server ends
-   * when it has written everything.
-   */
-  async #makePrefix(server: string): Promise<void> {
-    const { status, errors } = await this.run(`$WINE wineboot --init < /dev/null > /dev/null 2>&1; ${server} --wait`)
+  /** Until all of the prefix is made and on disk Node at times finds no source of random numbers and aborts. */
+  async #makePrefix(): Promise<void> {
+    const { status, errors } = await this.run(
+      `$WINE wineboot --init < /dev/null > /dev/null 2>&1; ${isWindows10} ${this.shutDown}`,
+    )
     if (status !== 0) throw new Error(`Wine cannot make its prefix: ${errors}`)
   }
 
@@ -88,6 +98,12 @@ export class Wine {
       env: this.#environment,
       stdio: ['ignore', 'pipe', 'pipe'],
     })
-    return ended(child)
+    this.#running.add(child)
+    return ended(child).finally(() => this.#running.delete(child))
+  }
+
+  /** Ends what still runs. */
+  close(): void {
+    for (const child of this.#running) child.kill('SIGKILL')
   }
 }
