@@ -127,6 +127,15 @@ test('a process is its pid, its start, its program and its user', { skip }, asyn
   udp.close()
 })
 
+test('a svchost.exe is told with every service that it hosts', {
+  skip: skip || (isWine ? 'Wine starts a svchost.exe for each service' : false),
+}, () => {
+  // The endpoint mapper shares its process with RpcSs on every Windows.
+  const follower = follow()
+  const [found] = follower.ownersOf(follower.one({ proto: 'tcp', local_ip: '0.0.0.0', local_port: 135 }))
+  assert.deepEqual([found?.name, found?.services], ['svchost.exe', ['RpcEptMapper', 'RpcSs']])
+})
+
 test('1,000 polls while sockets come and go end with the table that a new reader sees', { skip }, async t => {
   const follower = follow()
   const { server } = await listen('127.0.0.1')
