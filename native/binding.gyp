@@ -47,7 +47,13 @@
         ["OS=='linux'", {
           "sources": [
             "src/linux/address_list.cc",
+            "src/linux/bpf/bpf_ring.cc",
+            "src/linux/bpf/bpf_tap.cc",
+            "src/linux/bpf/btf.cc",
+            "src/linux/bpf/kernel_layout.cc",
+            "src/linux/bpf/programs.cc",
             "src/linux/diag_messages.cc",
+            "src/linux/kernel_files.cc",
             "src/linux/linux_events.cc",
             "src/linux/linux_source.cc",
             "src/linux/network_namespaces.cc",

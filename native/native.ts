@@ -9,7 +9,7 @@ export interface NativeAddon {
    */
   openSocketSource: (allNamespaces: boolean) => NativeSocketSource
   /**
-   * `mechanism` is one of the system's (Linux: tracepoint), with so much room for events not yet read. `allNamespaces`
+   * `mechanism` is one of the system's (Linux: ebpf, tracepoint), with so much room for events not yet read. `allNamespaces`
    * and what it throws are as of openSocketSource.
    */
   openEventSource: (mechanism: string, bufferBytes: number, allNamespaces: boolean) => NativeEventSource

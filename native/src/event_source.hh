@@ -55,7 +55,7 @@ class EventSource {
 };
 
 /**
- * `mechanism` is one of the system's (Linux: tracepoint), with so much room for events not yet read. `all_namespaces` as of
+ * `mechanism` is one of the system's (Linux: ebpf, tracepoint), with so much room for events not yet read. `all_namespaces` as of
  * open_socket_source. Throws SourceError.
  */
 std::unique_ptr<EventSource> open_event_source(const std::string& mechanism, size_t buffer_bytes, bool all_namespaces);

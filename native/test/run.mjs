@@ -11,7 +11,7 @@ import process from 'node:process'
 import { compile, link, native, pureWindowsSources } from './build.mjs'
 import { fuzz } from './fuzz.mjs'
 
-const system = process.platform === 'linux' ? ['src/linux/*.cc'] : []
+const system = process.platform === 'linux' ? ['src/linux/{*,bpf/*}.cc', 'test/linux/*.cc'] : []
 const sources = globSync(
   [
     'test/*.cc',

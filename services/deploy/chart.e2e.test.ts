@@ -209,6 +209,7 @@ test('agent and capture have the rights that their work needs and no others', as
     'SYS_PTRACE',
     'DAC_READ_SEARCH',
     'PERFMON',
+    'BPF',
     'SYS_ADMIN',
   ])
   assert.deepEqual(capture.containers[0]!.securityContext.capabilities.add, ['NET_RAW'])

@@ -75,7 +75,10 @@ test('our services have no rights but those they need, and every file that is mo
     assert.ok(service.security_opt!.includes('no-new-privileges:true'), name)
     if (service.cap_add) rights[name] = service.cap_add
   }
-  assert.deepEqual(rights, { agent: ['SYS_PTRACE', 'DAC_READ_SEARCH', 'PERFMON', 'SYS_ADMIN'], capture: ['NET_RAW'] })
+  assert.deepEqual(rights, {
+    agent: ['SYS_PTRACE', 'DAC_READ_SEARCH', 'PERFMON', 'BPF', 'SYS_ADMIN'],
+    capture: ['NET_RAW'],
+  })
 })
 
 test('the commands and variables of our services are ones that proclabel knows', async () => {

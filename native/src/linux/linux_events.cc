@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "event_source.hh"
+#include "linux/bpf/bpf_tap.hh"
 #include "linux/clock.hh"
 #include "linux/perf_tap.hh"
 #include "linux/process_identity.hh"
@@ -45,6 +46,7 @@ class LinuxEvents : public EventSource {
 
 std::unique_ptr<EventSource> open_event_source(const std::string& mechanism, size_t buffer_bytes, bool all_namespaces) {
   auto others = all_namespaces ? NetworkNamespaces::shared() : nullptr;
+  if (mechanism == "ebpf") return std::make_unique<LinuxEvents>(open_bpf_tap(buffer_bytes), std::move(others));
   if (mechanism == "tracepoint") return std::make_unique<LinuxEvents>(open_perf_tap(buffer_bytes), std::move(others));
   throw SourceError("there is no source of kernel events called " + mechanism, "EINVAL");
 }

@@ -145,6 +145,12 @@ NetworkNamespace* NetworkNamespaces::enter(uint64_t inode, int32_t pid) {
   if (spaces_.size() >= most) return nullptr;
   auto opened = NetworkNamespace::open(inode, pid);
   if (opened == nullptr) {
+    // The process that an event told of may be gone; others may be there.
+    const auto found = namespaces_of_processes();
+    const auto other = found.find(inode);
+    if (other != found.end() && other->second != pid) opened = NetworkNamespace::open(inode, other->second);
+  }
+  if (opened == nullptr) {
     refused_.insert(inode);
     return nullptr;
   }

@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "linux/descriptor.hh"
 #include "linux/packet_filter.hh"
 #include "linux/packet_ring.hh"
 #include "linux/system_error.hh"
@@ -36,23 +37,6 @@ constexpr int ignore_outgoing = 23;
 
 constexpr uint16_t link_type_ethernet = 1;
 constexpr uint16_t link_type_raw = 101;
-
-class Descriptor {
- public:
-  Descriptor() = default;
-  ~Descriptor() { reset(-1); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  operator int() const { return fd_; }
-
-  void reset(int fd) {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = fd;
-  }
-
- private:
-  int fd_ = -1;
-};
 
 /** An AF_PACKET socket with a TPACKET_V3 ring (packet(7), Documentation/networking/packet_mmap.rst of the kernel). */
 class PacketSocket : public PacketSource {
@@ -111,8 +95,7 @@ class PacketSocket : public PacketSource {
   /** Asks the kernel about the interface, also while there is no socket of its own; as ioctl(2). */
   int ask(unsigned long what, ifreq& request) const {
     std::copy(device_.begin(), device_.end(), request.ifr_name);
-    Descriptor any;
-    any.reset(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const Descriptor any(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     return ioctl(any, what, &request);
   }
 

@@ -1,10 +1,8 @@
 #include "linux/perf_tap.hh"
 
-#include <fcntl.h>
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,39 +12,14 @@
 #include <cerrno>
 #include <utility>
 
+#include "linux/descriptor.hh"
+#include "linux/kernel_files.hh"
 #include "linux/perf_ring.hh"
 #include "linux/system_error.hh"
 #include "linux/trace_format.hh"
 
 namespace proclabel {
 namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-/** The whole of a small file; empty when it cannot be read, and `errno` says why. */
-std::string read_file(const std::string& path) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::string text;
-  char part[4096];
-  for (ssize_t length = file.get() < 0 ? 0 : 1; length > 0;) {
-    length = read(file.get(), part, sizeof part);
-    if (length > 0) text.append(part, length);
-  }
-  return text;
-}
 
 /** Where the tracepoints are described. */
 std::string find_tracefs() {
@@ -74,14 +47,6 @@ std::vector<int> parse_cpus(const std::string& list) {
   return cpus;
 }
 
-/** In another pid namespace the kernel gives this process other numbers than those that the tracepoints tell. */
-void require_numbers_of_host() {
-  constexpr ino_t first_pid_namespace = 0xEFFFFFFC;  // PROC_PID_INIT_INO
-  struct stat status;
-  if (stat("/proc/self/ns/pid", &status) == 0 && status.st_ino == first_pid_namespace) return;
-  throw SourceError("tracepoints tell process ids of the host: run in its pid namespace (hostPID, --pid host)", "EPERM");
-}
-
 class PerfTap : public EventTap {
  public:
   explicit PerfTap(size_t buffer_bytes) {
@@ -102,7 +67,7 @@ class PerfTap : public EventTap {
     const size_t pages = buffer_bytes / std::max<size_t>(cpus.size(), 1) / sysconf(_SC_PAGESIZE);
     for (const int cpu : cpus) open_cpu(cpu, std::bit_floor(std::max<size_t>(pages, 1)));
     // At once on every CPU, as nearly as can be.
-    for (const Descriptor& event : events_) ioctl(event.get(), PERF_EVENT_IOC_ENABLE, 0);
+    for (const Descriptor& event : events_) ioctl(event, PERF_EVENT_IOC_ENABLE, 0);
   }
 
   bool complete() const override { return complete_; }
@@ -142,7 +107,7 @@ class PerfTap : public EventTap {
     } counts;
     uint64_t lost = 0;
     for (const Descriptor& event : events_)
-      if (::read(event.get(), &counts, sizeof counts) == sizeof counts) lost += counts.lost;
+      if (::read(event, &counts, sizeof counts) == sizeof counts) lost += counts.lost;
     return lost;
   }
 
@@ -174,14 +139,14 @@ class PerfTap : public EventTap {
       attributes.watermark = 1;
       attributes.wakeup_watermark = UINT32_MAX;  // Nobody sleeps until there is something: the rings are looked at.
       Descriptor event(open_event(attributes, cpu));
-      if (event.get() < 0) throw system_error(std::string("cannot follow the tracepoint ") + kind.tracepoint->name, errno);
+      if (event < 0) throw system_error(std::string("cannot follow the tracepoint ") + kind.tracepoint->name, errno);
       const char* filter = kind.tracepoint->filter;
-      if (filter != nullptr && ioctl(event.get(), PERF_EVENT_IOC_SET_FILTER, filter) < 0)
+      if (filter != nullptr && ioctl(event, PERF_EVENT_IOC_SET_FILTER, filter) < 0)
         throw system_error(std::string("cannot filter the tracepoint ") + kind.tracepoint->name, errno);
       if (leader < 0) {
-        leader = event.get();
+        leader = event;
         rings_.emplace_back(leader, pages);
-      } else if (ioctl(event.get(), PERF_EVENT_IOC_SET_OUTPUT, leader) < 0) {
+      } else if (ioctl(event, PERF_EVENT_IOC_SET_OUTPUT, leader) < 0) {
         throw system_error("cannot join kernel events", errno);
       }
       events_.push_back(std::move(event));

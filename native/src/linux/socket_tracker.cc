@@ -199,9 +199,9 @@ void SocketTracker::tell_placed(SocketEvent event, const std::vector<Address>& a
     events_->push_back(std::move(event));
     return;
   }
-  // A listener on :: mostly takes IPv4 too.
-  const bool takes_all = !is_v4(event.local) && event.kind == EventKind::listen;
-  const bool is_of_v4 = is_v4(event.local);
+  // A socket on :: mostly takes IPv4 too.
+  const bool takes_all = !event.has_remote && !is_v4(event.local);
+  const bool is_of_v4 = is_v4(event.has_remote ? event.remote : event.local);
   for (const Address& address : addresses) {
     if (!takes_all && is_v4(address) != is_of_v4) continue;
     event.local = address;

@@ -55,7 +55,8 @@ export async function startRecording(
 
 /** Records the packets alone. */
 export async function startDump(network: LabNetwork, capture: string): Promise<Recording> {
-  const args = ['-i', 'eth0', '-w', capture, '-Z', 'root', '-B', '16384', '--immediate-mode']
+  // Each place of tcpdump's ring is as long as what it keeps of a frame: with all of it, 16 MiB are 64 places.
+  const args = ['-i', 'eth0', '-w', capture, '-Z', 'root', '-B', '65536', '-s', '4096', '--immediate-mode']
   const dump = network.start('world', 'tcpdump', args)
   await waitForOutput(dump, 'listening on')
   return { stop: () => interrupt(dump) }

@@ -22,7 +22,7 @@ test('the services label seven hosts live as one process labels the same records
   const folder = mkdtempSync(path.join(tmpdir(), 'proclabel-lab-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const { lab, onKafka, inOneProcess } = await runLabOnKafka({
-    ...{ folder, seconds: 10, atOnce: 2, seed: 2, events: 'tracepoint' },
+    ...{ folder, seconds: 10, atOnce: 2, seed: 2, events: 'ebpf' },
   })
   const rows = [conditionRow('the services, live', onKafka), conditionRow('one process', inOneProcess)]
   for (const line of conditionTable(rows).split('\n')) t.diagnostic(line)

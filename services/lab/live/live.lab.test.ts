@@ -31,7 +31,7 @@ const wrongOf = (judged: readonly Judged[]) => judged.filter(({ verdict }) => ve
 test('real programs on seven hosts: their sessions get labels, and the right ones', { skip }, async t => {
   const folder = mkdtempSync(path.join(tmpdir(), 'proclabel-lab-'))
   t.after(() => rmSync(folder, { recursive: true }))
-  const lab = await runLab({ folder, seconds: 30, atOnce: 3, seed: 1, events: 'tracepoint' })
+  const lab = await runLab({ folder, seconds: 30, atOnce: 3, seed: 1, events: 'ebpf' })
   const { truth, runs } = lab
   t.diagnostic(`${runs.length} programs, ${truth.length} connections and exchanges`)
   for (const { kind, problem } of runs) if (problem !== null) t.diagnostic(`${kind}: ${problem}`)

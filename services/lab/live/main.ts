@@ -1,7 +1,7 @@
 /**
  * `npm run lab`: the live lab, then its recording under all conditions, a row each.
  *
- * `npm run lab -- [--seconds 300] [--at-once 4] [--seed 1] [--events tracepoint] [--out FOLDER | --from FOLDER]
+ * `npm run lab -- [--seconds 300] [--at-once 4] [--seed 1] [--events ebpf] [--out FOLDER | --from FOLDER]
  * [--row TEXT] [--wrong] [--peers] [--kafka]`: `--from` takes a recording that an earlier run left in its `--out`; `--row` runs the rows whose
  * title holds the text and prints their whole score, `--wrong` every wrong label too; `--peers` runs other programs of the
  * kind on one of the hosts and scores them on the same traffic. `--kafka` has the services label, live: agents, capture, two
@@ -29,7 +29,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '300' },
     'at-once': { type: 'string', default: '4' },
     seed: { type: 'string', default: '1' },
-    events: { type: 'string', default: 'tracepoint' },
+    events: { type: 'string', default: 'ebpf' },
     out: { type: 'string' },
     from: { type: 'string' },
     row: { type: 'string' },
