@@ -70,6 +70,7 @@
             "src/linux/service_manager.cc",
             "src/linux/sock_diag.cc",
             "src/linux/socket_tracker.cc",
+            "src/linux/task_starts.cc",
             "src/linux/traffic_counters.cc",
             "src/linux/trace_format.cc"
           ]

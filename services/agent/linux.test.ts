@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import dgram from 'node:dgram'
 import { once } from 'node:events'
-import { readlinkSync } from 'node:fs'
+import { readdirSync, readlinkSync } from 'node:fs'
 import net from 'node:net'
 import { userInfo } from 'node:os'
 import path from 'node:path'
@@ -132,7 +132,7 @@ test('a child has its own pid, name and path', { skip }, async () => {
 })
 
 test('a socket that a fork shares has several owners, then one again', { skip }, async () => {
-  const follower = follow()
+  const follower = follow().poll()
   const script =
     'import os,socket,sys; s=socket.create_server(("127.0.0.1",0)); p=os.fork()\nif p==0: sys.stdin.read(); os._exit(0)\nprint(s.getsockname()[1],p,flush=True); os.waitpid(p,0); print("alone",flush=True); sys.stdin.read(); import time; time.sleep(60)'
   const { child, nextLine } = startChild('python3', ['-c', script])
@@ -163,6 +163,50 @@ test('a program that replaces another in the same process gives its name from th
   assert.deepEqual([now.pid, now.start_us], [before.pid, before.start_us])
   assert.equal(now.path, readlinkSync(`/proc/${child.pid}/exe`))
   assert.notEqual(now.name, before.name)
+})
+
+test('a program that replaced another owns under its own name what it opens', { skip }, async () => {
+  const follower = follow()
+  const listening =
+    'require("node:net").createServer().listen(0, "127.0.0.1", function () { console.log(this.address().port) })'
+  const script = `import os,socket,sys; s=socket.create_server(("127.0.0.1",0)); print(s.getsockname()[1],flush=True); sys.stdin.readline(); os.execv(sys.argv[1],["node","-e",sys.argv[2]])`
+  const { child, nextLine } = startChild('python3', ['-c', script, process.execPath, listening])
+  const before = Number(await nextLine())
+  follower.poll().one({ local_port: before, state: 'listen' })
+  child.stdin!.write('go\n')
+  const port = Number(await nextLine())
+  const [owner] = follower.poll().ownersOf(follower.one({ local_port: port, state: 'listen' }))
+  assert.deepEqual([owner?.pid, owner?.name], [child.pid, path.basename(process.execPath)])
+})
+
+test('a server owns what it accepts, whether it waits for more or not', { skip }, async () => {
+  const follower = follow()
+  const script =
+    'import socket; s=socket.create_server(("127.0.0.1",0)); print(s.getsockname()[1],flush=True); held=[]\nfor i in range(6): held.append(s.accept()); print(i,flush=True)\ninput()'
+  const { child, nextLine } = startChild('python3', ['-c', script])
+  const port = Number(await nextLine())
+  follower.poll()
+  for (let i = 0; i < 6; i++) {
+    const client = net.connect({ host: '127.0.0.1', port })
+    cleanUps.push(() => client.destroy())
+    await nextLine()
+    assert.deepEqual(follower.poll().pidsOf({ local_port: port, remote_port: client.localPort! }), [child.pid])
+  }
+})
+
+test('a process without descriptors owns the first socket that it opens', { skip }, async () => {
+  const follower = follow()
+  const { server, port } = await listen('127.0.0.1')
+  server.close()
+  const script = `import os,signal,socket; signal.signal(signal.SIGUSR1,lambda *_:None); os.closerange(0,256); signal.pause(); s=socket.create_server(("127.0.0.1",${port})); signal.pause()`
+  const { child } = startChild('python3', ['-c', script])
+  const descriptors = () => readdirSync(`/proc/${child.pid}/fd`).length
+  while (descriptors() > 0) await sleep(5)
+  follower.poll()
+  child.kill('SIGUSR1')
+  while (descriptors() === 0) await sleep(1)
+  await sleep(20)
+  assert.deepEqual(follower.poll().pidsOf({ local_port: port, state: 'listen' }), [child.pid])
 })
 
 test('what a process leaves behind keeps its owner, to the end of TIME_WAIT', { skip }, async () => {

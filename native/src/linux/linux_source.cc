@@ -130,7 +130,7 @@ class LinuxSource : public SocketSource {
       searched_before |= entry->searches > 0;
     }
     const bool regular = number_ % refresh_every == 1;
-    if (!wanted_.empty() || regular) processes_.refresh(live_);
+    if (!wanted_.empty() || regular) processes_.refresh(live_, regular);
     if (!wanted_.empty()) processes_.read_unchanged(live_, wanted_, searched_before);
     if (regular) processes_.read_next_in_turn(live_);
 

@@ -129,6 +129,12 @@ std::shared_ptr<Process> read_process(int pid, int folder) {
   return process;
 }
 
+std::optional<RunningProgram> running_program(int folder) {
+  struct stat file, self;
+  if (fstatat(folder, "exe", &file, 0) < 0 || fstat(folder, &self) < 0) return std::nullopt;
+  return RunningProgram{file.st_dev, file.st_ino, self.st_uid};
+}
+
 std::shared_ptr<Process> read_process(int pid) {
   char path[32];
   snprintf(path, sizeof path, "/proc/%d", pid);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "socket_source.hh"
@@ -19,6 +20,17 @@ int64_t start_us_of_monotonic_ns(int64_t time_ns);
 
 /** What /proc tells of a process, `folder` being its own folder there, held open; null when it has ended. */
 std::shared_ptr<Process> read_process(int pid, int folder);
+
+/** The file that a process runs, and whom it acts as: told sooner than all of the above, where only a change of it matters. */
+struct RunningProgram {
+  uint64_t device = 0, inode = 0;
+  uint32_t user = 0;
+
+  bool operator==(const RunningProgram&) const = default;
+};
+
+/** Nothing where it may not be known, and of a process that has ended. `folder` as above. */
+std::optional<RunningProgram> running_program(int folder);
 
 /** The same by number: whoever has it now. */
 std::shared_ptr<Process> read_process(int pid);
