@@ -62,7 +62,8 @@ export class AuditLogReader {
       }
       // What ausearch puts between events.
       if (text.trim() === '' || /^(----|time->)/.test(text)) continue
-      const record = readAuditRecord(text)
+      // A name or a number that was cut would be another.
+      const record = ended ? readAuditRecord(text) : null
       if (record === null) {
         yield { reason: ended ? 'invalid-record' : 'cut-line', detail: `no record of auditd: ${text.slice(0, 200)}` }
         continue

@@ -7,6 +7,8 @@ export class ByteReader {
   #begin = 0
   #end = 0
   #isOver = false
+  /** What the stream broke off with. */
+  #failure: Error | null = null
 
   constructor(source: AsyncIterable<Buffer>) {
     this.#chunks = source[Symbol.asyncIterator]()
@@ -14,11 +16,24 @@ export class ByteReader {
 
   /** All bytes that are held: at least `size`, fewer only where the stream ends. Theirs until the next call. */
   async peek(size: number): Promise<Buffer> {
+    const held = await this.glance(size)
+    if (held.length < size && this.#failure !== null) throw this.#failure
+    return held
+  }
+
+  /** The same, but fewer, too, where the stream breaks off: that is thrown once nothing is left. */
+  async glance(size: number): Promise<Buffer> {
     while (this.#end - this.#begin < size && !this.#isOver) {
-      const { done, value } = await this.#chunks.next()
-      if (done) this.#isOver = true
-      else this.#append(value)
+      try {
+        const { done, value } = await this.#chunks.next()
+        if (done) this.#isOver = true
+        else this.#append(value)
+      } catch (error) {
+        this.#isOver = true
+        this.#failure = error as Error
+      }
     }
+    if (this.#failure !== null && this.#end === this.#begin) throw this.#failure
     return this.#buffer.subarray(this.#begin, this.#end)
   }
 
@@ -35,6 +50,7 @@ export class ByteReader {
       if (done) return
       yield value
     }
+    if (this.#failure !== null) throw this.#failure
   }
 
   /** Closes the stream, read to its end or not. */

@@ -29,7 +29,7 @@ export async function* readEvtx(input: ByteReader, onDamage: OnDamage): AsyncGen
   if (header.length < FILE_HEADER_BYTES) return onDamage('the file ends within its header', 0)
   input.take(FILE_HEADER_BYTES)
   for (let number = 1; ; number++) {
-    const held = await input.peek(CHUNK_BYTES)
+    const held = await input.glance(CHUNK_BYTES)
     if (held.length === 0) return
     const chunk = held.subarray(0, CHUNK_BYTES)
     for (const text of eventsOf(chunk, detail => onDamage(detail, number))) yield { text, ended: true }

@@ -7,12 +7,12 @@ export interface Line {
 
 const LINE_FEED = 0x0a
 
-/** The lines of UTF-8 bytes, without their line feeds. Never holds more than `maxBytes` of a line and one chunk. */
+/** The lines of UTF-8 bytes, without LF or CR LF at their ends. Never holds more than `maxBytes` of a line and one chunk. */
 export async function* splitLines(chunks: AsyncIterable<Buffer>, maxBytes: number): AsyncGenerator<Line> {
   let parts: Buffer[] = []
   let bytes = 0
   const take = (ended: boolean): Line => {
-    const text = bytes > maxBytes ? null : Buffer.concat(parts).toString()
+    const text = bytes > maxBytes ? null : Buffer.concat(parts).toString().replace(/\r$/, '')
     parts = []
     bytes = 0
     return { text, ended }

@@ -103,7 +103,7 @@ async function* readFiles(paths: readonly string[], counts: SocketLogCounts): As
 async function* readFile(file: string, place: Place, audit: AuditLogReader): AsyncGenerator<SocketLogRecord | Skip> {
   const input = new ByteReader(await openLog(file))
   try {
-    const start = (await input.peek(DETECTION_BYTES)).subarray(0, DETECTION_BYTES)
+    const start = (await input.glance(DETECTION_BYTES)).subarray(0, DETECTION_BYTES)
     const text = start.toString()
     if (startsWith(start, AVRO_MAGIC)) yield* readAvroLog(input, place)
     else if (isSsLog(text)) yield* readSsLog(input.rest(), hostOfFile(file), place)

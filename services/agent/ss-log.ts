@@ -74,7 +74,8 @@ export async function* readSsLog(
     else if (line === '' || PASSED_OVER.test(line)) continue
     else {
       const time = readTime(line)
-      const row = time === null ? readRow(line) : null
+      // A port that was cut would be another.
+      const row = time === null && ended ? readRow(line) : null
       if (time !== null) {
         if (dump !== null) yield* told.tell(dump)
         dump = { ...time, sockets: [] }

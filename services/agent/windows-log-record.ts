@@ -79,23 +79,30 @@ function fold(name: string): string {
   return key
 }
 
+const objectOf = (value: unknown): Record<string, unknown> => (isObject(value) ? value : {})
+
 /**
  * All fields of a record in one table, whatever the collector: NXLog and its like write them flat, Winlogbeat under
- * `winlog` and `winlog.event_data`, evtx exporters under `Event.System` and `Event.EventData`.
+ * `winlog` and `winlog.event_data`, or by the names of ECS, evtx exporters under `Event.System` and `Event.EventData`, Wazuh under
+ * `win.system` and `win.eventdata`, its archives under `data`.
  * The event's own data wins over the header around it.
  */
 function flatten(record: Record<string, unknown>): Fields {
-  const winlog = isObject(record.winlog) ? record.winlog : {}
-  const event = isObject(record.Event) ? record.Event : {}
+  const winlog = objectOf(record.winlog)
+  const event = objectOf(record.Event)
+  const win = objectOf(record.win ?? objectOf(record.data).win)
   const fields: Fields = new Map()
   for (const part of [
     record,
     winlog,
     event.System,
+    win.system,
+    isObject(record.winlog) ? ecsFields(record) : null,
     record.event_data,
     record.EventData,
     winlog.event_data,
     event.EventData,
+    win.eventdata,
   ]) {
     if (!isObject(part)) continue
     for (const [name, value] of Object.entries(part)) {
@@ -105,6 +112,31 @@ function flatten(record: Record<string, unknown>): Fields {
     }
   }
   return fields
+}
+
+/**
+ * Winlogbeat's module for Sysmon, on by default in its version 7, moves the event's data to the fields of ECS, and its UtcTime to
+ * `@timestamp` (https://www.elastic.co/guide/en/beats/winlogbeat/7.17/winlogbeat-module-sysmon.html).
+ */
+function ecsFields(record: Record<string, unknown>): Record<string, unknown> {
+  const [source, destination, network] = ['source', 'destination', 'network'].map(name => objectOf(record[name]))
+  const process = objectOf(record.process)
+  const parent = objectOf(process.parent)
+  const moved = {
+    ...{
+      sourceip: source!.ip,
+      sourceport: source!.port,
+      destinationip: destination!.ip,
+      destinationport: destination!.port,
+    },
+    ...{
+      protocol: network!.transport,
+      initiated: /^(egress|outbound)$/.test(String(network!.direction)) ? 'true' : null,
+    },
+    ...{ processid: process.pid, processguid: process.entity_id, image: process.executable },
+    ...{ parentprocessid: parent.pid, parentprocessguid: parent.entity_id, parentimage: parent.executable },
+  }
+  return Object.fromEntries(Object.entries(moved).filter(([, value]) => value != null))
 }
 
 /** The text of a field, of the first of several names that is there; XML exporters wrap it in `#text`. */

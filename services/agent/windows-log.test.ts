@@ -176,6 +176,41 @@ for (const [collector, record] of Object.entries({
   })
 }
 
+for (const [collector, record] of Object.entries({
+  "winlogbeat's module for Sysmon": {
+    '@timestamp': '2020-09-22T18:53:31.668Z',
+    source: { ip: '172.18.39.5', port: 62782 },
+    destination: { ip: '172.18.39.6', port: 445 },
+    network: { transport: 'tcp', direction: 'egress', type: 'ipv4' },
+    process: { entity_id: sysmon3.ProcessGuid, executable: 'System', pid: 4 },
+    winlog: {
+      ...{ event_id: 3, channel: sysmon3.Channel, computer_name: 'ws5.example.org' },
+      process: { pid: 2828, thread: { id: 1684 } },
+    },
+  },
+  'wazuh, in its archives': {
+    timestamp: '2020-09-22T18:53:34.000+0000',
+    agent: { id: '002', name: 'ws5' },
+    data: {
+      win: {
+        system: {
+          ...{ providerName: 'Microsoft-Windows-Sysmon', eventID: '3', channel: sysmon3.Channel },
+          ...{ systemTime: '2020-09-22T18:53:33.0750913Z', processID: '3536', threadID: '3340' },
+          computer: 'ws5.example.org',
+        },
+        eventdata: Object.fromEntries(
+          Object.entries(sysmon3).map(([name, value]) => [name[0]!.toLowerCase() + name.slice(1), value]),
+        ),
+      },
+    },
+  },
+})) {
+  test(`${collector} tells the same connection in its own spelling`, async () => {
+    assert.ok(isWindowsRecord(record))
+    assert.deepEqual(allEvents(await importRecords([record])), allEvents(await importRecords([sysmon3])))
+  })
+}
+
 test('our own socket log is not taken for a Windows log', () => {
   assert.equal(isWindowsRecord({ topic: 'socket-events', host_id: 'a', events: [{ pid: 1 }] }), false)
 })

@@ -57,7 +57,7 @@ export async function readWindowsLog(
 async function* linesOf(bytes: AsyncIterable<Buffer>, onDamage: OnDamage): AsyncGenerator<Line> {
   const input = new ByteReader(bytes)
   try {
-    const isEvtx = (await input.peek(EVTX_MAGIC.length)).subarray(0, EVTX_MAGIC.length).equals(EVTX_MAGIC)
+    const isEvtx = (await input.glance(EVTX_MAGIC.length)).subarray(0, EVTX_MAGIC.length).equals(EVTX_MAGIC)
     yield* isEvtx ? readEvtx(input, onDamage) : splitLines(input.rest(), MAX_LINE_BYTES)
   } finally {
     await input.close()

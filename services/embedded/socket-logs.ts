@@ -78,7 +78,8 @@ export async function openSocketLogs(
   auditFiles.sort((a, b) => a.firstUs - b.firstUs)
   for (const turns of Map.groupBy(auditFiles, ({ file }) => hostOfFile(file)).values())
     strands.push(() => readSocketLog(turns.map(({ file }) => file)))
-  if (logs.hosts.length === 0) throw new InputError('PROCLABEL_INPUT', `no record in ${paths.join(', ')} names a host`)
+  if (logs.hosts.length === 0)
+    throw new InputError('PROCLABEL_INPUT', [`no record in ${paths.join(', ')} names a host`, ...logs.notes].join('; '))
   giveAddresses(logs, addresses)
   return logs
 }
