@@ -14,17 +14,20 @@ import { splitLines } from './lines.ts'
 import { MAX_LINE_BYTES } from './open-log.ts'
 import type { Place, Skip, SocketLogRecord } from './socket-log.ts'
 
-/** Records of several events may be mixed, but not by much. */
-const MAX_OPEN_EVENTS = 64
+/** Events whose records are gathered: they may be mixed, and ausearch puts a call where it began, not where it ended. */
+const MAX_OPEN_EVENTS = 1024
 const EVENTS_PER_MESSAGE = 1000
 
 /** Whether a text begins as such a log does. */
 export const isAuditLog = (text: string): boolean =>
   text.split('\n', 20).some(line => /^(node=\S+ )?type=[A-Z_0-9]+ msg=audit\(/.test(line))
 
+/** How long who accepts may have to wait for its turn to run. */
+const TURN_US = 100_000
+
 /** The records of one event. */
 interface AuditEvent {
-  id: string
+  number: number
   timeUs: number
   fields: ReadonlyMap<string, string> | null
   address: Address | null
@@ -88,7 +91,10 @@ export class AuditLogReader {
 class AuditHost {
   readonly #id: string
   readonly #messages: EventMessages
+  /** By time and number. */
   readonly #open = new Map<string, AuditEvent>()
+  /** The same in the order of their numbers. */
+  #ordered: AuditEvent[] = []
   readonly #sockets = new AuditSockets()
   #waiting: Waiting[] = []
   /** Of `#waiting`, those that ended at a time that is not known yet. */
@@ -98,7 +104,10 @@ class AuditHost {
 
   constructor(id: string, first: AuditRecord) {
     this.#id = id
-    this.#messages = new EventMessages(id, `audit-${first.event}`, { mechanism: 'auditd', complete: false })
+    this.#messages = new EventMessages(id, `audit-${first.timeUs}:${first.number}`, {
+      mechanism: 'auditd',
+      complete: false,
+    })
   }
 
   record(updatedUs: number): Host {
@@ -108,25 +117,43 @@ class AuditHost {
     }
   }
 
-  *add({ type, timeUs, event: id, text }: AuditRecord): Generator<SocketLogRecord> {
-    const event = this.#open.get(id) ?? { id, timeUs, fields: null, address: null }
-    this.#open.set(id, event)
+  *add(record: AuditRecord): Generator<SocketLogRecord> {
+    const { type, text } = record
+    if (type.startsWith('DAEMON_')) {
+      // These auditd numbers itself. As it starts the kernel may have, too: then the kernel's numbers have begun anew.
+      if (type === 'DAEMON_START') yield* this.#closeAll()
+      return
+    }
+    const event = this.#eventOf(record)
     if (type === 'SYSCALL') event.fields = fieldsOf(text)
     else if (type === 'SOCKADDR') event.address = addressOf(text)
-    else if (type === 'EOE') yield* this.#close(event)
-    for (const oldest of this.#open.values()) {
-      if (this.#open.size <= MAX_OPEN_EVENTS) break
-      yield* this.#close(oldest)
-    }
+    if (this.#open.size > MAX_OPEN_EVENTS) yield* this.#close(this.#ordered.shift()!)
   }
 
   *end(): Generator<SocketLogRecord> {
-    for (const event of [...this.#open.values()]) yield* this.#close(event)
+    yield* this.#closeAll()
     yield* this.#flush()
   }
 
-  *#close({ id, timeUs, fields, address }: AuditEvent): Generator<SocketLogRecord> {
-    this.#open.delete(id)
+  #eventOf({ timeUs, number }: AuditRecord): AuditEvent {
+    const key = keyOf(timeUs, number)
+    const known = this.#open.get(key)
+    if (known !== undefined) return known
+    const event: AuditEvent = { timeUs, number, fields: null, address: null }
+    this.#open.set(key, event)
+    const before = this.#ordered.findLastIndex(other => other.number <= number)
+    this.#ordered.splice(before + 1, 0, event)
+    return event
+  }
+
+  *#closeAll(): Generator<SocketLogRecord> {
+    const ordered = this.#ordered
+    this.#ordered = []
+    for (const event of ordered) yield* this.#close(event)
+  }
+
+  *#close({ number, timeUs, fields, address }: AuditEvent): Generator<SocketLogRecord> {
+    this.#open.delete(keyOf(timeUs, number))
     const call = fields && callOf(fields)
     const process = fields && processOf(fields)
     if (call !== 'accept' && call !== 'connect') this.#unblock(timeUs)
@@ -141,11 +168,11 @@ class AuditHost {
   }
 
   /**
-   * A call is stamped as it begins and logged as it ends, and accept waits for whom it accepts: that came after all that was logged
-   * before, and before the next thing that does not wait.
+   * A call is stamped as it begins and numbered as it ends, and accept waits for whom it accepts: that came after all that ended
+   * before, but for its turn to run, and before the next thing that does not wait.
    */
   #block(event: SocketEvent): void {
-    event.time_us = Math.max(event.time_us, this.#latestUs)
+    event.time_us = Math.max(event.time_us, this.#latestUs - TURN_US)
     this.#blocked.push(event)
   }
 
@@ -156,7 +183,7 @@ class AuditHost {
   }
 
   *#flush(): Generator<SocketLogRecord> {
-    this.#blocked = []
+    this.#unblock(this.#latestUs)
     const waiting = this.#waiting.sort((a, b) => a.event.time_us - b.event.time_us)
     this.#waiting = []
     if (waiting.length === 0) return
@@ -169,6 +196,8 @@ class AuditHost {
     for (const record of this.#messages.take()) yield { topic: 'socket-events', record }
   }
 }
+
+const keyOf = (timeUs: number, number: number): string => `${timeUs} ${number}`
 
 /** By the port that the socket told meanwhile, which does not change while it lasts. */
 const withPort = ({ event, socket }: Waiting): SocketEvent =>

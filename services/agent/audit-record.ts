@@ -6,8 +6,8 @@ export interface AuditRecord {
   node: string | null
   type: string
   timeUs: number
-  /** Time and number, which together are the event's own: auditd numbers what it says itself apart. */
-  event: string
+  /** The kernel numbers events in the order in which they end, from its start on. */
+  number: number
   text: string
 }
 
@@ -19,7 +19,7 @@ export function readAuditRecord(line: string): AuditRecord | null {
   if (match === null) return null
   const [, node = null, type, seconds, ms, serial, text] = match
   const timeUs = Number(seconds) * 1e6 + Number(ms) * 1000
-  return { node, type: type!, timeUs, event: `${seconds}.${ms}:${serial}`, text: text! }
+  return { node, type: type!, timeUs, number: Number(serial), text: text! }
 }
 
 export type Call = 'socket' | 'connect' | 'accept' | 'bind' | 'getsockname' | 'send' | 'close' | 'exit'

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import type { Socket } from '#schemas'
+import { codecs, type Poll, type Socket } from '#schemas'
 import { createRandom, mutate } from '#shared/mutate.ts'
 import { openSocketLogs } from '../embedded/socket-logs.ts'
 import { readSocketLog, type SocketLogRecord } from './socket-log.ts'
@@ -106,6 +106,24 @@ test('ends that another process has are another socket; in TIME-WAIT they are th
   const ids = records.filter(({ topic }) => topic === 'socket-snapshots').map(record => socketsOf(record)[0]!.id)
   assert.equal(ids[0], ids[1])
   assert.notEqual(ids[1], ids[2])
+})
+
+test('a log that was cut into two within a dump is one log', async () => {
+  const rows = [1, 2, 3].map(i => `tcp ESTAB 0 0 192.0.2.10:4000${i} 198.51.100.1:443 users:(("a",pid=${i},fd=5))\n`)
+  const turns = mkdtempSync(path.join(folder, 'turns-'))
+  writeFileSync(path.join(turns, 'web1.ss.log.1'), `1769860800\n${rows.join('')}1769860801\n${rows[0]}`)
+  writeFileSync(path.join(turns, 'web1.ss.log'), `${rows[1]}${rows[2]}1769860802\n${rows.join('')}`)
+  const polls: Poll[] = []
+  for await (const { topic, value } of (await openSocketLogs([turns], null)).records())
+    if (topic === 'socket-snapshots') polls.push(...codecs[topic].decode(value).polls)
+  assert.deepEqual(
+    polls.map(({ opened }) => opened.map(({ id }) => id)),
+    [
+      [1, 2, 3],
+      [1, 2, 3],
+      [1, 2, 3],
+    ],
+  )
 })
 
 test('a capture and what ss logged every second: what was there long enough has its process, and nothing has a wrong one', async () => {

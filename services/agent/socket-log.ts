@@ -10,7 +10,7 @@ import { ByteReader } from './byte-reader.ts'
 import { EVTX_MAGIC } from './evtx.ts'
 import { type Line, splitLines } from './lines.ts'
 import { MAX_LINE_BYTES, openLog } from './open-log.ts'
-import { isSsLog, readSsLog } from './ss-log.ts'
+import { isSsLog, SsLogReader } from './ss-log.ts'
 
 /**
  * The socket log: what an agent publishes, on disk. JSON Lines in UTF-8, plain or gzip; each line is one record with the
@@ -71,7 +71,7 @@ export function readSocketLog(paths: string | readonly string[]): SocketLog {
 }
 
 async function* readFiles(paths: readonly string[], counts: SocketLogCounts): AsyncGenerator<SocketLogRecord> {
-  const audit = new AuditLogReader()
+  const readers = { audit: new AuditLogReader(), ss: new SsLogReader() }
   for (const file of await listLogFiles(paths)) {
     const place: Place = { unit: 'line', number: 0 }
     const skip = (reason: SkipReason, detail: string) => {
@@ -79,7 +79,7 @@ async function* readFiles(paths: readonly string[], counts: SocketLogCounts): As
       counts.firstProblem ??= `${file}, ${place.unit} ${place.number}: ${detail}`
     }
     try {
-      for await (const outcome of readFile(file, place, audit)) {
+      for await (const outcome of readFile(file, place, readers)) {
         const wrong = 'reason' in outcome ? null : findInvalidAddress(outcome)
         if ('reason' in outcome) skip(outcome.reason, outcome.detail)
         else if (wrong !== null) skip('invalid-address', wrong)
@@ -94,19 +94,24 @@ async function* readFiles(paths: readonly string[], counts: SocketLogCounts): As
       skip('damaged-gzip', (error as Error).message)
     }
   }
-  for (const record of audit.end()) {
-    counts.read++
-    yield record
-  }
+  for (const reader of Object.values(readers))
+    for (const record of reader.end()) {
+      counts.read++
+      yield record
+    }
 }
 
-async function* readFile(file: string, place: Place, audit: AuditLogReader): AsyncGenerator<SocketLogRecord | Skip> {
+async function* readFile(
+  file: string,
+  place: Place,
+  { audit, ss }: { audit: AuditLogReader; ss: SsLogReader },
+): AsyncGenerator<SocketLogRecord | Skip> {
   const input = new ByteReader(await openLog(file))
   try {
     const start = (await input.glance(DETECTION_BYTES)).subarray(0, DETECTION_BYTES)
     const text = start.toString()
     if (startsWith(start, AVRO_MAGIC)) yield* readAvroLog(input, place)
-    else if (isSsLog(text)) yield* readSsLog(input.rest(), hostOfFile(file), place)
+    else if (isSsLog(text)) yield* ss.read(input.rest(), hostOfFile(file), place)
     else if (isAuditLog(text)) yield* audit.read(input.rest(), hostOfFile(file), place)
     else yield* readLines(input.rest(), place)
   } finally {

@@ -39,11 +39,10 @@ const STATES: Readonly<Record<string, SocketState>> = {
   UNCONN: 'closed',
 }
 
-/** Whether a text begins as such a log does: a time, and then a header or sockets. */
+/** Whether a text begins as such a log does: with times, and headers or sockets; perhaps within a dump. */
 export function isSsLog(text: string): boolean {
-  const lines = text.split('\n', 200).filter(line => line.trim() !== '')
-  const first = lines.findIndex(line => !TIME.test(line.trim()))
-  return first > 0 && /^(Netid|State|tcp|udp)\s/.test(lines[first]!)
+  const lines = text.split('\n', 200)
+  return lines.some(line => TIME.test(line.trim())) && lines.some(line => /^(Netid|State|tcp|udp)\s/.test(line))
 }
 
 interface Dump {
@@ -59,37 +58,44 @@ interface Row {
   cookie: string | null
 }
 
-/** The dumps of a host as keyframes, one a message, with the host before them and whenever it shows another address. */
-export async function* readSsLog(
-  chunks: AsyncIterable<Buffer>,
-  hostId: string,
-  place: Place,
-): AsyncGenerator<SocketLogRecord | Skip> {
-  const told = new DumpTeller(hostId)
-  let dump: Dump | null = null
-  for await (const { text, ended } of splitLines(chunks, MAX_LINE_BYTES)) {
-    place.number++
-    const line = text?.trimEnd() ?? ''
-    if (text === null) yield { reason: 'line-too-long', detail: `longer than ${MAX_LINE_BYTES} bytes` }
-    else if (line === '' || PASSED_OVER.test(line)) continue
-    else {
-      const time = readTime(line)
-      // A port that was cut would be another.
-      const row = time === null && ended ? readRow(line) : null
-      if (time !== null) {
-        if (dump !== null) yield* told.tell(dump)
-        dump = { ...time, sockets: [] }
-      } else if (row === null) {
-        yield {
-          reason: ended ? 'invalid-record' : 'cut-line',
-          detail: `neither a time nor a socket: ${line.slice(0, 200)}`,
-        }
-      } else if (dump === null) {
-        yield { reason: 'invalid-record', detail: 'a socket before the first time' }
-      } else dump.sockets.push(row)
+/**
+ * The dumps of a host as keyframes, one a message, with the host before them and whenever it shows another address. Files that a
+ * log was cut into are read one after the other, the oldest first, by one reader: a dump goes on in the next.
+ */
+export class SsLogReader {
+  readonly #hosts = new Map<string, { told: DumpTeller; dump: Dump | null }>()
+
+  async *read(chunks: AsyncIterable<Buffer>, hostId: string, place: Place): AsyncGenerator<SocketLogRecord | Skip> {
+    const host = this.#hosts.get(hostId) ?? { told: new DumpTeller(hostId), dump: null }
+    this.#hosts.set(hostId, host)
+    for await (const { text, ended } of splitLines(chunks, MAX_LINE_BYTES)) {
+      place.number++
+      const line = text?.trimEnd() ?? ''
+      if (text === null) yield { reason: 'line-too-long', detail: `longer than ${MAX_LINE_BYTES} bytes` }
+      else if (line === '' || PASSED_OVER.test(line)) continue
+      else {
+        const time = readTime(line)
+        // A port that was cut would be another.
+        const row = time === null && ended ? readRow(line) : null
+        if (time !== null) {
+          if (host.dump !== null) yield* host.told.tell(host.dump)
+          host.dump = { ...time, sockets: [] }
+        } else if (row === null) {
+          yield {
+            reason: ended ? 'invalid-record' : 'cut-line',
+            detail: `neither a time nor a socket: ${line.slice(0, 200)}`,
+          }
+        } else if (host.dump === null) {
+          yield { reason: 'invalid-record', detail: 'a socket before the first time' }
+        } else host.dump.sockets.push(row)
+      }
     }
   }
-  if (dump !== null) yield* told.tell(dump)
+
+  /** The dumps with which the last files ended. */
+  *end(): Generator<SocketLogRecord> {
+    for (const { told, dump } of this.#hosts.values()) if (dump !== null) yield* told.tell(dump)
+  }
 }
 
 function readTime(line: string): Pick<Dump, 'timeUs' | 'resolutionUs'> | null {

@@ -51,18 +51,15 @@ export async function openSocketLogs(
     records: () => merge(strands),
   }
   const filesByHost = new Map<string, string[]>()
-  const auditFiles: { file: string; firstUs: number }[] = []
+  const linuxFiles: { file: string; kind: string; firstUs: number }[] = []
   const strands: Strand[] = []
   for (const file of await listLogFiles(paths)) {
     const kind = await detectLog(file)
     if (kind === 'socket-log') {
       const { hostId } = await lookThrough(logs, file)
       filesByHost.set(hostId, [...(filesByHost.get(hostId) ?? []), file])
-    } else if (kind === 'ss') {
-      await lookThrough(logs, file)
-      strands.push(() => readSocketLog(file))
-    } else if (kind === 'audit') {
-      auditFiles.push({ file, firstUs: (await lookThrough(logs, file)).firstUs })
+    } else if (kind === 'ss' || kind === 'audit') {
+      linuxFiles.push({ file, kind, firstUs: (await lookThrough(logs, file)).firstUs })
     } else if (kind === 'other-json' || kind === 'evtx') {
       strands.push(...(await importWindows(logs, file, evidence)))
     } else {
@@ -74,9 +71,9 @@ export async function openSocketLogs(
     }
   }
   for (const files of filesByHost.values()) strands.push(() => readSocketLog(files))
-  // auditd's newest file has no number, the oldest the highest.
-  auditFiles.sort((a, b) => a.firstUs - b.firstUs)
-  for (const turns of Map.groupBy(auditFiles, ({ file }) => hostOfFile(file)).values())
+  // Of files by turns the newest has no number, the oldest the highest.
+  linuxFiles.sort((a, b) => a.firstUs - b.firstUs)
+  for (const turns of Map.groupBy(linuxFiles, ({ file, kind }) => `${kind} ${hostOfFile(file)}`).values())
     strands.push(() => readSocketLog(turns.map(({ file }) => file)))
   if (logs.hosts.length === 0)
     throw new InputError('PROCLABEL_INPUT', [`no record in ${paths.join(', ')} names a host`, ...logs.notes].join('; '))
