@@ -39,7 +39,8 @@ test('the best mechanism is the one that the rights allow; why nothing better is
 
 /** What eBPF tells while a Python script runs, of the ports that it printed. */
 function eventsOf(script: string): { events: SocketEvent[]; printed: number[]; pid: number } {
-  const { source } = openLinuxEvents(['ebpf'])
+  const { source, refusals } = openLinuxEvents(['ebpf'])
+  assert.deepEqual(refusals, [])
   try {
     source!.read()
     const { stdout, stderr, pid } = spawnSync('python3', ['-c', script], { encoding: 'utf8' })

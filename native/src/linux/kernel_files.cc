@@ -12,6 +12,9 @@ namespace proclabel {
 std::string read_file(const std::string& path) {
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   std::string text;
+  struct stat status;
+  // Most tell no size; types of the kernel are megabytes.
+  if (file >= 0 && fstat(file, &status) == 0) text.reserve(status.st_size);
   char part[4096];
   for (ssize_t length = file < 0 ? 0 : 1; length > 0;) {
     length = read(file, part, sizeof part);

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "slice.hh"
 
@@ -33,8 +34,10 @@ class BpfRing {
   const size_t page_, size_;
   /** A page with our position, which we write. */
   void* consumer_;
-  /** A page with the kernel's, then the records, twice, so that each is in one piece. */
+  /** A page with the kernel's, then the records. */
   void* producer_;
+  /** A record that begins at the end of the ring and goes on at its beginning. */
+  std::vector<uint8_t> wrapped_;
 };
 
 }  // namespace proclabel

@@ -26,6 +26,8 @@ constexpr const char* types_file = "/sys/kernel/btf/vmlinux";
 /** Those longest unused make room for others. */
 constexpr uint32_t max_sightings = 16'384, max_accepted = 65'536, max_routes = 16'384;
 
+constexpr int max_load_attempts = 10;
+
 /** -1 with `errno`. */
 int bpf(bpf_cmd command, bpf_attr& attributes) { return static_cast<int>(syscall(SYS_bpf, command, &attributes, sizeof attributes)); }
 
@@ -44,7 +46,6 @@ Descriptor create_map(bpf_map_type type, uint32_t key_size, uint32_t value_size,
 Descriptor load(const BpfProgram& program, uint32_t tracepoint_type) {
   // With less the kernel does not let a program read its structures.
   static constexpr char license[] = "GPL";
-  std::string log(64 * 1024, '\0');
   bpf_attr attributes{};
   attributes.prog_type = BPF_PROG_TYPE_TRACING;
   attributes.expected_attach_type = BPF_TRACE_RAW_TP;
@@ -52,10 +53,10 @@ Descriptor load(const BpfProgram& program, uint32_t tracepoint_type) {
   attributes.insns = reinterpret_cast<uint64_t>(program.instructions.data());
   attributes.insn_cnt = static_cast<uint32_t>(program.instructions.size());
   attributes.license = reinterpret_cast<uint64_t>(license);
-  attributes.log_level = 1;
-  attributes.log_buf = reinterpret_cast<uint64_t>(log.data());
-  attributes.log_size = static_cast<uint32_t>(log.size());
-  Descriptor loaded(bpf(BPF_PROG_LOAD, attributes));
+  Descriptor loaded;
+  // A signal to this process ends the verifier's work.
+  for (int i = 0; i < max_load_attempts && loaded < 0 && (i == 0 || errno == EAGAIN); i++)
+    loaded.reset(bpf(BPF_PROG_LOAD, attributes));
   if (loaded < 0) throw system_error(std::string("cannot load a program for ") + program.name, errno);
   return loaded;
 }
@@ -87,7 +88,8 @@ class Counter {
   void* memory_;
 };
 
-size_t ring_size(size_t buffer_bytes) { return std::bit_floor(std::max<size_t>(buffer_bytes, sysconf(_SC_PAGESIZE))); }
+/** For as many events as a ring of tracepoints of `buffer_bytes`: their records take twice as much. */
+size_t ring_size(size_t buffer_bytes) { return std::bit_floor(std::max<size_t>(buffer_bytes / 2, sysconf(_SC_PAGESIZE))); }
 
 class BpfTap : public EventTap {
  public:

@@ -41,6 +41,7 @@ Btf::Btf(const Slice& bytes) {
   if (bytes.read<uint16_t>(0) != magic || !name_length) return;
   types_ = bytes.part(size_t{*header_size} + *type_begin, *type_length);
   names_ = bytes.part(size_t{*header_size} + *name_begin, *name_length);
+  begins_.reserve(types_.size() / type_size);
   for (size_t at = 0; types_.size() - at >= type_size;) {
     begins_.push_back(static_cast<uint32_t>(at));
     const Type one = type(static_cast<uint32_t>(begins_.size() - 1));
