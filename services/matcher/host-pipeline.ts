@@ -6,12 +6,11 @@ import { HostMatcher, type SharedNames } from '#core/host-matcher.ts'
 import { decideInferred, noAgentDecision } from '#core/match.ts'
 import type { OwnershipInterval } from '#core/ownership.ts'
 import { programNamed } from '#core/program.ts'
-import { type Judgement, judgementOf, protocolName, Session, saysTheSame } from '#core/session.ts'
+import { judgementOf, protocolName, Session, saysTheSame } from '#core/session.ts'
 import { fromSessionColumns, toSessionColumns } from '#core/session-columns.ts'
 import { factsOf, type SessionFacts } from '#core/session-facts.ts'
 import { SessionRows } from '#core/session-rows.ts'
 import { SessionTable, sessionTimes } from '#core/session-table.ts'
-import { justThen } from '#core/stages/remote-port.ts'
 import { isInferable } from '#core/unknown-cause.ts'
 import {
   codecs,
@@ -25,6 +24,7 @@ import {
   type SocketEvents,
   type SocketSnapshot,
 } from '#schemas'
+import { inferredPart, knewBetter } from './later-judgement.ts'
 
 /** Published sessions whose label may still change, kept at most; the oldest are left as they are. */
 const maxUndecided = 200_000
@@ -412,18 +412,4 @@ export class HostPipeline {
       this.#dnsNames.learn(client, answers, columns.baseUs + columns.packetTime[packet]!)
     }
   }
-}
-
-/**
- * Stage C knows who was at a remote end just then, and forgets it: what the stages behind it, or nobody, can say later counts
- * less. Not where it has turned out since that no stage may guess.
- */
-function knewBetter(before: Judgement, now: Judgement, facts: SessionFacts): boolean {
-  if (before.stage !== 'C' || before.evidence.reason !== justThen) return false
-  return now.label === null ? isInferable(facts, now.unknown_cause) : ['D', 'F', 'N'].includes(now.stage!)
-}
-
-/** The part of a judgement that a stage which infers decides. */
-function inferredPart({ label, stage, confidence, unknown_cause, evidence }: Judgement): Partial<Judgement> {
-  return { label, stage, confidence, unknown_cause, evidence }
 }
