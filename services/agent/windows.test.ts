@@ -2,13 +2,15 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import dgram from 'node:dgram'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import net from 'node:net'
-import { userInfo } from 'node:os'
+import { tmpdir, userInfo } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Process, Socket, SocketSnapshot } from '#schemas'
+import { lockFolder } from '#shared/spool-lock.ts'
 import { Privacy } from './privacy.ts'
 import { Follower } from './source-follower.ts'
 import { openWindowsEvents, openWindowsSource } from './windows.ts'
@@ -136,6 +138,16 @@ test('a svchost.exe is told with every service that it hosts', {
   assert.deepEqual([found?.name, found?.services], ['svchost.exe', ['RpcEptMapper', 'RpcSs']])
 })
 
+test('a spool is one process’s at a time, in small and large letters', {
+  skip: skip || (isWine ? 'Wine gives a pipe to several' : false),
+}, async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'proclabel-lock-'))
+  cleanUps.push(() => rmSync(folder, { recursive: true }))
+  const unlock = await lockFolder(folder)
+  await assert.rejects(lockFolder(folder.toUpperCase()), { code: 'PROCLABEL_SPOOL' })
+  await unlock()
+})
+
 test('1,000 polls while sockets come and go end with the table that a new reader sees', { skip }, async t => {
   const follower = follow()
   const { server } = await listen('127.0.0.1')
@@ -146,7 +158,7 @@ test('1,000 polls while sockets come and go end with the table that a new reader
     const { client, close } = await connect(server, '127.0.0.1')
     for (let i = 0; i < 5; i++) follower.poll()
     assertOurs(follower.one({ local_port: client.localPort!, state: 'established' }), true)
-    assertOurs(follower.one({ local_port: udp.address().port }), true)
+    assertOurs(follower.one({ proto: 'udp', local_port: udp.address().port }), true)
     opened += follower.table.size
     udp.close()
     await Promise.all([once(udp, 'close'), close()])

@@ -10,6 +10,7 @@ import {
   rmdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
@@ -124,10 +125,11 @@ test('the segment that is being read may be dropped meanwhile', async t => {
   await spool.close()
 })
 
-test('a spool is one process’s at a time', async t => {
-  const folder = temporaryFolder(t)
+test('a spool is one process’s at a time, by whatever path it is named', async t => {
+  const folder = join(temporaryFolder(t), 'made')
   const spool = await openSpool(folder)
-  await assert.rejects(openSpool(folder), { code: 'PROCLABEL_SPOOL' })
+  symlinkSync(folder, `${folder}-link`)
+  for (const path of [folder, `${folder}-link`]) await assert.rejects(openSpool(path), { code: 'PROCLABEL_SPOOL' })
   await spool.close()
   await (await openSpool(folder)).close()
 })
