@@ -35,7 +35,7 @@ export class Services {
 
   /** Makes the topics, registers the schemas and, on a secured stack, grants exactly what `topics acls` prints with these arguments. */
   async prepare(partitions: number, aclArguments: readonly string[] = []): Promise<void> {
-    const apply = ['topics', 'apply', ...this.#connection('admin')]
+    const apply = ['topics', 'apply', ...this.connection('admin')]
     await this.#run([...apply, '--partitions', String(partitions), '--replication', '1'])
     if (!this.#stack.kafka!.secured) return
     const acls: Acl[] = JSON.parse(await this.#run(['topics', 'acls', '--json', ...aclArguments]))
@@ -45,7 +45,7 @@ export class Services {
   /** Starts a service, in a host of the laboratory if one is given; resolves when it has logged `message`. */
   async start(service: string, args: readonly string[], message: string, side?: Side): Promise<Running> {
     const redis = ['matcher', 'resolver'].includes(service) ? this.#redis() : []
-    const all = [command, service, ...this.#connection(service), ...redis, ...args]
+    const all = [command, service, ...this.connection(service), ...redis, ...args]
     const stdio = ['ignore', 'ignore', 'pipe'] as const
     const child = side
       ? this.#network!.start(side, process.execPath, all, { stdio: [...stdio] })
@@ -103,7 +103,8 @@ export class Services {
     return stdout
   }
 
-  #connection(user: string): string[] {
+  /** Flags with which a service reaches Kafka and the registry. */
+  connection(user: string): string[] {
     const { kafka, registry } = this.#stack
     const { brokers, secured } = kafka!
     const plain = ['--brokers', ...brokers, ...(registry ? ['--registry', registry.url] : [])]

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
@@ -11,7 +11,7 @@ import { unique, until } from '#shared/bus/kafka-fixture.ts'
 import { buildSingleFile } from '../../deploy/single-file/build.ts'
 import { keepLatest, type Sessions, silenceAfter } from '../faults/recorded-hosts.ts'
 import { relay } from '../lab/relay.ts'
-import { Services } from '../lab/services.ts'
+import { Services, serviceUsers } from '../lab/services.ts'
 import { readJsonLines } from '../lab/truth.ts'
 import { startStack } from '../stack/stack.ts'
 import { quiet, Wine, whatWineNeeds } from './wine.ts'
@@ -37,14 +37,14 @@ test('the agent as a service of Windows: starts with it, spools while Kafka is a
   const agent = path.join(installed, 'proclabel.exe')
   mkdirSync(installed)
   await buildSingleFile('windows', agent)
-  const stack = await startStack({ kafka: true, registry: true, redis: true })
+  const stack = await startStack({ kafka: true, registry: true, redis: true, secured: true, users: serviceUsers })
   parts.defer(() => stack.stop())
   const services = new Services(stack, null)
   parts.defer(() => services.kill())
   await services.prepare(partitions)
   await services.start('matcher', ['--partitions', String(partitions)], 'reading')
 
-  const bus = new KafkaBus({ brokers: stack.kafka!.brokers, clientId: 'observer' })
+  const bus = new KafkaBus({ brokers: stack.kafka!.brokers, clientId: 'observer', security: services.adminSecurity })
   parts.defer(() => bus.close())
   const sessions: Sessions = new Map()
   const snapshots: SocketSnapshot[] = []
@@ -82,12 +82,20 @@ test('the agent as a service of Windows: starts with it, spools while Kafka is a
     `${node} ${script('../lab/relay.ts')} ${port}=${socketOf(port)} > ${folder}/${port}.txt 2>&1 & ` +
     `until grep -qs ready ${folder}/${port}.txt; do sleep 0.1; done; `
 
-  const connection = { brokers: stack.kafka!.brokers, registry: stack.registry!.url }
-  const settings = { ...connection, host: 'desk', hide: ['users'], 'metrics-address': metricsAddress }
+  const { caFile, users } = stack.kafka!.secured!
+  copyFileSync(caFile, path.join(installed, 'ca.pem'))
+  copyFileSync(users.agent!.passwordFile, path.join(installed, 'password'))
+  const settings = {
+    brokers: stack.kafka!.brokers,
+    registry: stack.registry!.url,
+    'kafka-ca-file': 'ca.pem',
+    'kafka-username': 'agent',
+    'kafka-password-file': 'password',
+    host: 'desk',
+    hide: ['users'],
+    'metrics-address': metricsAddress,
+  }
   writeFileSync(path.join(installed, 'agent.json'), JSON.stringify(settings))
-  const first = await wine.run(quiet(`'${agent}' --config agent.json install`) + wine.shutDown)
-  assert.equal(first.status, 0, first.errors)
-
   // Of Wine's folder for what services keep.
   const log = path.join(wine.driveC, 'users/Public/proclabel/agent.log')
   const [ends, metrics, reached, captured, waited] = [
@@ -97,16 +105,25 @@ test('the agent as a service of Windows: starts with it, spools while Kafka is a
     'capture.txt',
     'client.txt',
   ].map(name => path.join(folder, name)) as [string, string, string, string, string]
-  const flags = `--brokers ${connection.brokers.join(' ')} --registry ${connection.registry}`
+  const untilItPolls = `until grep -qs 'polling sockets' '${log}'; do sleep 0.1; done; sleep 3; `
+  // Wine starts its services with the first program, and ends them with the last.
+  const program = "$WINE_NODE -e 'setTimeout(() => {}, 600_000)' > /dev/null 2>&1 < /dev/null & program=$!; "
+
+  const first = await wine.run(
+    [
+      ...[relayTo(registryPort), program, quiet(`'${agent}' --config agent.json install`), untilItPolls],
+      `kill $program; ${wine.shutDown}`,
+    ].join(''),
+  )
+  assert.equal(first.status, 0, first.errors)
   const { status, errors } = await wine.run(
     [
-      relayTo(registryPort),
-      // Wine starts its services with the first program, and ends them with the last.
-      `$WINE_NODE -e 'setTimeout(() => {}, 600_000)' > /dev/null 2>&1 < /dev/null & `,
-      `until grep -qs 'polling sockets' '${log}'; do sleep 0.1; done; sleep 3; date +%s%6N > ${reached}; `,
+      `mv '${log}' ${folder}/first.log; `,
+      ...[relayTo(registryPort), program, untilItPolls],
+      `date +%s%6N > ${reached}; `,
       relayTo(brokerPort),
       `ip address add ${lateAddress}/32 dev lo; `,
-      `${node} ${script('../../cli/main.ts')} capture -i lo ${flags} --filter 'host 127.0.0.2' --spool ${folder}/spool-capture > ${captured} 2>&1 & capture=$!; `,
+      `${node} ${script('../../cli/main.ts')} capture -i lo ${services.connection('capture').join(' ')} --filter 'host 127.0.0.2' --spool ${folder}/spool-capture > ${captured} 2>&1 & capture=$!; `,
       `until grep -qs '"capturing"' ${captured} || ! kill -0 $capture; do sleep 0.1; done; sleep 2; `,
       `$WINE_NODE '${script('client.mjs')}' '${ends}' > ${waited} 2>&1 < /dev/null || exit 9; `,
       `ip address delete ${lateAddress}/32 dev lo; sleep 5; kill -TERM $capture; wait $capture; `,
@@ -126,14 +143,20 @@ test('the agent as a service of Windows: starts with it, spools while Kafka is a
     told(),
   )
   const { messages } = lines.find(({ msg }) => msg === 'summary')!.agent!
-  const run = snapshots.at(-1)!.run_id
-  const ofRun = () => snapshots.filter(({ run_id }) => run_id === run)
-  await until('all snapshots are there', () => ofRun().length >= messages, 20_000).catch(() => {})
-  assert.deepEqual(
-    ofRun().map(({ seq }) => seq),
-    Array.from({ length: messages }, (_, seq) => seq),
+  const runs = () => Map.groupBy(snapshots, ({ run_id }) => run_id)
+  await until('the last snapshot is there', () => [...runs().values()].at(-1)?.length === messages, 20_000).catch(
+    () => {},
   )
-  assert.ok(snapshots[0]!.polls[0]!.time_us < Number(readFileSync(reached, 'utf8')), 'nothing was spooled')
+  // The first run spooled all it saw; with Windows it ended.
+  assert.equal(runs().size, 2)
+  for (const run of runs().values()) {
+    assert.deepEqual(
+      run.map(({ seq }) => seq),
+      run.map((_, place) => place),
+    )
+    assert.ok(run[0]!.polls[0]!.time_us < Number(readFileSync(reached, 'utf8')), 'nothing was spooled')
+  }
+  assert.equal([...runs().values()].at(-1)!.length, messages)
   assert.deepEqual([...new Set(snapshots.flatMap(({ processes }) => processes.map(({ user }) => user)))], [null])
   const addresses = new Map(host!.addresses.map(({ ip, since_us, until_us }) => [ip, [since_us, until_us]]))
   assert.deepEqual(
@@ -157,6 +180,8 @@ test('the agent as a service of Windows: starts with it, spools while Kafka is a
   await until('all have a label', () => wanted.every(key => labeled().has(key)), 60_000).catch(() => {})
   for (const key of wanted) {
     const session = labeled().get(key)
+    assert.match(session?.label?.path ?? '', /\\node\.exe$/)
+    assert.ok(Math.abs(session!.label!.process_start_us! - session!.first_us) < 30e6)
     assert.deepEqual(
       [session?.host_id, session?.label?.process, session?.label?.pid, session?.stage],
       ['desk', 'node.exe', pid, 'A'],
