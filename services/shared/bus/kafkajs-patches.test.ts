@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type GroupObserver, isWithoutCoordinator, patchKafkajs } from './kafkajs-patches.ts'
 
 const require = createRequire(import.meta.url)
@@ -21,6 +22,21 @@ test('a connection with nothing to send sets no timer; one that is throttled doe
   queue.checkPendingRequests()
   assert.notEqual(queue.throttleCheckTimeoutId, null)
   queue.destroy()
+})
+
+test('a connection looks for requests that take too long only while some are under way', async () => {
+  patchKafkajs()
+  const queue = newQueue({ requestTimeout: 10_000, enforceRequestTimeout: true, isConnected: () => true })
+  queue.scheduleRequestTimeoutCheck()
+  assert.equal(queue.requestTimeoutIntervalId ?? null, null)
+  const answer = new Promise((resolve, reject) => {
+    const entry = { correlationId: 1, apiName: 'Produce', apiKey: 0, apiVersion: 3, resolve, reject }
+    queue.push({ entry, expectResponse: true, requestTimeout: null, sendRequest: () => {} })
+  })
+  assert.notEqual(queue.requestTimeoutIntervalId, null)
+  queue.fulfillRequest({ correlationId: 1, payload: Buffer.alloc(0), size: 0 })
+  await answer
+  while (queue.requestTimeoutIntervalId !== null) await sleep(10)
 })
 
 test('a request that was sent while its connection ended is told that it takes too long', async () => {

@@ -13,9 +13,9 @@ interface RequestQueue {
   throttledUntil: number
   scheduleCheckPendingRequests: () => void
   inflight: Map<number, { sentAt: number; requestTimeout: number; timeoutRequest: () => void }>
-  requestTimeoutIntervalId: NodeJS.Timeout
+  requestTimeoutIntervalId: NodeJS.Timeout | null
   scheduleRequestTimeoutCheck: () => void
-  isConnected: () => boolean
+  sendSocketRequest: (request: object) => void
   destroy: () => void
 }
 
@@ -122,17 +122,24 @@ function stopIdleTimer(requestQueue: RequestQueue): void {
 const timeoutCheckMs = 100
 
 /**
- * kafkajs looks no more for requests that take too long once their connection has ended: one that was sent in that moment
- * would wait for ever, and with it all heartbeats, which share the promise of the one under way.
+ * kafkajs looks for requests that take too long ten times a second on every connection, also where none is under way, and no more
+ * once their connection has ended: one that was sent in that moment would wait for ever, and with it all heartbeats, which share
+ * the promise of the one under way. Here it looks as long as there are any.
  */
 function timeOutToTheLast(queue: RequestQueue): void {
-  queue.scheduleRequestTimeoutCheck = function (this: RequestQueue) {
-    this.destroy()
-    this.requestTimeoutIntervalId = setInterval(() => {
+  const { sendSocketRequest, destroy } = queue
+  queue.scheduleRequestTimeoutCheck = () => {}
+  queue.sendSocketRequest = function (this: RequestQueue, request) {
+    sendSocketRequest.call(this, request)
+    this.requestTimeoutIntervalId ??= setInterval(() => {
       for (const request of [...this.inflight.values()])
         if (Date.now() - request.sentAt > request.requestTimeout) request.timeoutRequest()
-      if (!this.isConnected() && this.inflight.size === 0) this.destroy()
+      if (this.inflight.size === 0) this.destroy()
     }, timeoutCheckMs)
+  }
+  queue.destroy = function (this: RequestQueue) {
+    destroy.call(this)
+    this.requestTimeoutIntervalId = null
   }
 }
 
