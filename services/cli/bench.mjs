@@ -11,6 +11,7 @@ const files = {
   label: 'label.ts',
   memory: 'memory.ts',
   poll: 'poll.ts',
+  agent: 'agent.ts',
   pipeline: 'pipeline/main.ts',
   capture: 'capture/main.ts',
   dataset: 'dataset.ts',

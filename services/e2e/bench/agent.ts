@@ -5,9 +5,9 @@
  *
  * `node services/e2e/bench/agent.ts [--sockets 500] [--seconds 20]`
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -17,6 +17,7 @@ import { kafkaOf } from '#shared/bus/kafka-fixture.ts'
 import { applyTopics } from '../../cli/apply-topics.ts'
 import { startStack } from '../stack/stack.ts'
 import { openConnections, startLoad } from './connections.ts'
+import { runInNamespaces } from './namespace.ts'
 import { cpuSecondsOf } from './pipeline/processes.ts'
 
 const { values } = parseArgs({
@@ -26,7 +27,6 @@ const { values } = parseArgs({
     inside: { type: 'boolean', default: false },
   },
 })
-const CHILD_HASH = '/proc/sys/net/ipv4/tcp_child_ehash_entries'
 const command = fileURLToPath(new URL('../../cli/proclabel.mjs', import.meta.url))
 /** Until all is compiled that is compiled. */
 const warmUpMs = 15_000
@@ -87,25 +87,5 @@ async function measureHere(): Promise<void> {
   }
 }
 
-/** In a network namespace of its own. 0 buckets: the machine's hash is shared. */
-function measureInNamespace(buckets: number): void {
-  const before = readFileSync(CHILD_HASH, 'utf8')
-  writeFileSync(CHILD_HASH, String(buckets))
-  try {
-    const up = 'ip link set lo up && exec "$@"'
-    const again = [process.execPath, import.meta.filename, '--inside', ...process.argv.slice(2)]
-    const { status } = spawnSync('unshare', ['--net', 'sh', '-c', up, 'sh', ...again], { stdio: 'inherit' })
-    if (status !== 0) process.exitCode = 1
-  } finally {
-    writeFileSync(CHILD_HASH, before)
-  }
-}
-
-if (values.inside) {
-  await measureHere()
-} else {
-  for (const buckets of [0, 4096]) {
-    console.log(buckets === 0 ? "this machine's TCP hash:" : `a TCP hash of ${buckets} buckets:`)
-    measureInNamespace(buckets)
-  }
-}
+if (values.inside) await measureHere()
+else runInNamespaces(import.meta.filename)

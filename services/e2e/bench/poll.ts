@@ -7,8 +7,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -18,6 +17,8 @@ import type { EventSource } from '../../agent/event-source.ts'
 import { openLinuxSource } from '../../agent/linux.ts'
 import { openLinuxEvents } from '../../agent/linux-events.ts'
 import { SnapshotBuilder } from '../../agent/snapshots.ts'
+import { openConnections, startLoad } from './connections.ts'
+import { runInNamespaces } from './namespace.ts'
 
 const { values } = parseArgs({
   options: {
@@ -28,31 +29,11 @@ const { values } = parseArgs({
 })
 const counts = values.sockets.split(',').map(Number)
 const runs = Number(values.runs)
-const CHILD_HASH = '/proc/sys/net/ipv4/tcp_child_ehash_entries'
 
 /** CPU of this process, user and system, microseconds. */
 function cpuUs(): number {
   const { user, system } = process.cpuUsage()
   return user + system
-}
-
-async function openConnections(count: number): Promise<() => void> {
-  const held: Socket[] = []
-  const server: Server = createServer(socket => held.push(socket))
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  const pairs = Math.floor((count - 1) / 2)
-  await Promise.all(
-    Array.from({ length: pairs }, async () => {
-      const socket = connect(port, '127.0.0.1')
-      held.push(socket)
-      await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject))
-    }),
-  )
-  return () => {
-    for (const socket of held) socket.destroy()
-    server.close()
-  }
 }
 
 function describe(figures: number[]): string {
@@ -148,38 +129,17 @@ function measureProc(): number[] {
   })
 }
 
-/** Connects so many times a second to itself; says how often it did, once its input ends. */
-const load = `
-import socket, sys, threading, time
-server = socket.create_server(("127.0.0.1", 0), backlog=1024)
-def serve():
-    while True: server.accept()[0].close()
-threading.Thread(target=serve, daemon=True).start()
-print("ready", flush=True)
-done = []
-threading.Thread(target=lambda: done.append(sys.stdin.read()), daemon=True).start()
-begun = time.monotonic()
-count = 0
-while not done:
-    socket.create_connection(server.getsockname()).close()
-    count += 1
-    time.sleep(max(0, begun + count / float(sys.argv[1]) - time.monotonic()))
-print(round(count / (time.monotonic() - begun)), flush=True)
-`
-
-/** Polls alone, with a connection in every period: then each of them reads the table. */
-async function measureWithTraffic(): Promise<number[]> {
-  const child = spawn('python3', ['-c', load, '20'], { stdio: ['pipe', 'pipe', 'inherit'] })
-  await once(child.stdout, 'data')
+/** Polls alone, with a connection in every period: then each of them reads the table, and looks for the owners of those that stay. */
+async function measureWithTraffic(holdS: number): Promise<number[]> {
+  const load = await startLoad(20, holdS)
   const figures = await measureAgent(null)
-  child.kill()
+  await load.stop()
   return figures
 }
 
 /** The agent under load: connections a second, and what a second of it costs. */
 async function measureUnderLoad(): Promise<{ rate: number; figures: number[]; events: number; lost: number }> {
-  const child = spawn('python3', ['-c', load, '2000'], { stdio: ['pipe', 'pipe', 'inherit'] })
-  await once(child.stdout, 'data')
+  const load = await startLoad(2000)
   const { source } = openLinuxEvents()
   let events = 0
   let lost = 0
@@ -195,9 +155,7 @@ async function measureUnderLoad(): Promise<{ rate: number; figures: number[]; ev
   const begunMs = performance.now()
   const figures = await measureAgent(counted)
   const seconds = (performance.now() - begunMs) / 1000
-  child.stdin.end()
-  const [rate] = (await once(child.stdout, 'data')) as [Buffer]
-  return { rate: Number(rate), figures, events: events / seconds, lost }
+  return { rate: await load.stop(), figures, events: events / seconds, lost }
 }
 
 /** Resident memory of a process, MiB (proc_pid_status(5)). */
@@ -239,27 +197,14 @@ async function measureHere(): Promise<void> {
     console.log(`  ss -tunap:              ${describe(measureSs())}`)
     console.log(`  /proc in JavaScript:    ${describe(measureProc())}`)
     console.log(`  a second of the agent:  ${describe(await measureAgent(null))}`)
-    console.log(`  with 20 connections/s:  ${describe(await measureWithTraffic())}`)
+    console.log(`  with 20 connections/s:  ${describe(await measureWithTraffic(0))}`)
+    console.log(`  each held for 1 s:      ${describe(await measureWithTraffic(1))}`)
     console.log(`  with kernel events:     ${describe(await measureAgent(openLinuxEvents().source))}`)
     close()
   }
   const { rate, figures, events, lost } = await measureUnderLoad()
   console.log(`  a second under load:    ${describe(figures)}`)
   console.log(`  ${rate} connections/s, ${Math.round(events)} events/s, ${lost} lost`)
-}
-
-/** In a network namespace of its own, so that only our sockets are in the table. 0 buckets: the machine's hash is shared. */
-function measureInNamespace(buckets: number): void {
-  const before = readFileSync(CHILD_HASH, 'utf8')
-  const again = [process.execPath, import.meta.filename, '--inside', `--sockets=${values.sockets}`, `--runs=${runs}`]
-  writeFileSync(CHILD_HASH, String(buckets))
-  try {
-    const up = 'ip link set lo up && exec "$@"'
-    const { status } = spawnSync('unshare', ['--net', 'sh', '-c', up, 'sh', ...again], { stdio: 'inherit' })
-    if (status !== 0) process.exitCode = 1
-  } finally {
-    writeFileSync(CHILD_HASH, before)
-  }
 }
 
 if (values.inside) {
@@ -270,11 +215,6 @@ if (values.inside) {
   const processes = readdirSync('/proc').filter(name => /^\d+$/.test(name)).length
   console.log(`CPU of polls and agents; ${cpu.length} x ${cpu[0]?.model}, Linux ${os.release()}`)
   console.log(`Node ${process.version}, commit ${commit}, ${processes} processes, ${new Date().toISOString()}`)
-  console.log(
-    `this machine's TCP hash, ${readFileSync('/proc/sys/net/ipv4/tcp_ehash_entries', 'utf8').trim()} buckets:`,
-  )
-  measureInNamespace(0)
-  console.log('a TCP hash of ordinary size, 4096 buckets:')
-  measureInNamespace(4096)
+  runInNamespaces(import.meta.filename)
   await tellMemory()
 }
