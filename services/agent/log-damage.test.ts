@@ -59,6 +59,14 @@ for (const [kind, text] of Object.entries(logs)) {
     if (kind !== 'Sysmon') assert.match(notes.join(), /cut\.log, line \d+: /)
   })
 
+  test(`${kind}: a log that begins within a line`, async () => {
+    const { records, skipped } = await open('begun.log', text.slice(text.indexOf('\n') - 8))
+    assert.ok(records.length > 1, `${records.length} records`)
+    // Of ss it is the time of a dump, whose socket is then of none.
+    const expected = { ss: { 'invalid-record': 2 }, auditd: { 'invalid-record': 1 }, Sysmon: { 'not-json': 1 } }[kind]
+    assert.deepEqual(skipped, expected)
+  })
+
   test(`${kind}: of a small gzip file that is cut, all before the cut is read`, async () => {
     const whole = gzipSync(text)
     const { records, skipped, notes } = await open('cut.log.gz', whole.subarray(0, whole.length - 20))

@@ -163,7 +163,7 @@ const byNumber = new Intl.Collator('en', { numeric: true })
 /** `other-json`: lines of JSON that are not ours, such as an event log. */
 export type LogKind = 'socket-log' | 'ss' | 'audit' | 'other-json' | 'evtx' | 'empty' | 'unknown'
 
-/** What a file holds, by its first line or bytes. Throws InputError. */
+/** What a file holds, by its first lines or bytes. Throws InputError. */
 export async function detectLog(file: string): Promise<LogKind> {
   const chunks: Buffer[] = []
   let bytes = 0
@@ -183,16 +183,23 @@ export async function detectLog(file: string): Promise<LogKind> {
   if (text === '') return 'empty'
   if (isSsLog(text)) return 'ss'
   if (isAuditLog(text)) return 'audit'
-  if (/^\{\s*"topic"\s*:\s*"(hosts|socket-snapshots|socket-events)"/.test(text)) return 'socket-log'
+  // The first line may be the rest of one, of a log that was cut there.
+  const kind = text
+    .split('\n', 2)
+    .map(kindOfJson)
+    .find(kind => kind !== null)
+  return kind ?? (text.startsWith('{"') && bytes >= DETECTION_BYTES ? 'other-json' : 'unknown')
+}
+
+/** Null for a line that is not a whole object; one of ours may be longer than what was read of it. */
+function kindOfJson(line: string): LogKind | null {
+  if (/^\{\s*"topic"\s*:\s*"(hosts|socket-snapshots|socket-events)"/.test(line)) return 'socket-log'
   try {
-    const value: unknown = JSON.parse(text.split('\n', 1)[0]!)
-    return isObject(value)
-      ? AGENT_TOPICS.includes(value.topic as AgentTopic)
-        ? 'socket-log'
-        : 'other-json'
-      : 'unknown'
+    const value: unknown = JSON.parse(line)
+    if (!isObject(value)) return null
+    return AGENT_TOPICS.includes(value.topic as AgentTopic) ? 'socket-log' : 'other-json'
   } catch {
-    return text.startsWith('{"') && bytes >= DETECTION_BYTES ? 'other-json' : 'unknown'
+    return null
   }
 }
 

@@ -384,6 +384,16 @@ describe('stage A from a log that tells the remote end alone', () => {
     assert.equal(words(alike.judge(session('tcp 40000 > 1.1.1.1:443', 0))), 'A curl')
   })
 
+  test('once connections whose ports are told have shown the clock, nearer in time', () => {
+    const host = new TestHost({ stages: [] })
+    const told = [200, 500, 700].map(ms => ({ ...connect(ms, 'nginx'), ends: `tcp 10.0.0.1:${ms} 2.2.2.2:80` }))
+    for (const ms of [200, 500, 700]) host.matcher.observeSession(session(`tcp ${ms} > 2.2.2.2:80`, ms))
+    host.events('auditd', minuteMs, [connect(0, 'curl'), ...told, connect(900, 'firefox')])
+    assert.equal(words(host.judge(session('tcp 40000 > 1.1.1.1:443', 5))), 'A curl:1000')
+    assert.equal(words(host.judge(session('tcp 40001 > 1.1.1.1:443', 905))), 'A firefox:1001')
+    assert.equal(words(host.judge(session('tcp 40002 > 1.1.1.1:443', 450))), 'unknown agent-gap')
+  })
+
   test('it teaches no other stage', () => {
     const host = new TestHost()
     host.events('auditd', minuteMs, [connect(0, 'curl')])
