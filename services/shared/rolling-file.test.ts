@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
@@ -21,4 +21,22 @@ test('a full file is put aside, the oldest of those goes, and a later run append
   later.write('longer than a file may be\n')
   later.write('x\n')
   assert.deepEqual(found(), { log: 'x\n', 'log.1': 'longer than a file may be\n', 'log.2': 'three\n' })
+})
+
+test('lines that cannot be written are lost, and no more', t => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'proclabel-rolling-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const inTheWay = path.join(folder, 'made')
+  const log = new RollingFile(path.join(inTheWay, 'log'), { maxBytes: 10, kept: 1 })
+  writeFileSync(inTheWay, '')
+  log.write('lost\n')
+  rmSync(inTheWay)
+  log.write('written\n')
+  rmSync(inTheWay, { recursive: true })
+  writeFileSync(inTheWay, '')
+  log.write('lost too\n')
+  rmSync(inTheWay)
+  mkdirSync(inTheWay)
+  log.write('again\n')
+  assert.equal(readFileSync(path.join(inTheWay, 'log'), 'utf8'), 'again\n')
 })

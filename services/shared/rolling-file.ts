@@ -18,13 +18,19 @@ export class RollingFile {
     this.#kept = kept
   }
 
-  /** Written when it returns. Throws what the file system throws. */
+  /** Written when it returns; lost where it cannot be, as on a full disk: a log must not end what it tells of. */
   write(line: string): void {
-    const bytes = Buffer.from(line)
+    try {
+      this.#append(Buffer.from(line))
+    } catch {
+      // The next one may fit.
+    }
+  }
+
+  #append(line: Buffer): void {
     const descriptor = this.#descriptor ?? this.#open()
-    const isFull = this.#bytes > 0 && this.#bytes + bytes.length > this.#maxBytes
-    writeSync(isFull ? this.#roll(descriptor) : descriptor, bytes)
-    this.#bytes += bytes.length
+    const isFull = this.#bytes > 0 && this.#bytes + line.length > this.#maxBytes
+    this.#bytes += writeSync(isFull ? this.#roll(descriptor) : descriptor, line)
   }
 
   #open(): number {
@@ -36,6 +42,7 @@ export class RollingFile {
 
   #roll(descriptor: number): number {
     closeSync(descriptor)
+    this.#descriptor = null
     for (let number = this.#kept; number > 0; number--) {
       const newer = number === 1 ? this.#file : `${this.#file}.${number - 1}`
       try {
