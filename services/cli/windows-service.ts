@@ -4,9 +4,11 @@ import path from 'node:path'
 import process from 'node:process'
 import { Command } from 'commander'
 import { loadNative } from '#native'
+import { HostKey } from '#shared/bus/signed-records.ts'
 import { InputError, ProclabelError } from '#shared/errors.ts'
 import { RollingFile } from '#shared/rolling-file.ts'
 import { type AgentFlags, agentCommand, agentOptions } from './agent.ts'
+import { privacyOf } from './privacy-option.ts'
 import type { Commands } from './program.ts'
 import { mebibyte, spoolRoot } from './run-service.ts'
 import { compileConnections } from './service-options.ts'
@@ -20,7 +22,7 @@ export const windowsServiceCommands: Commands = {
   install: () =>
     agentOptions(new Command('install'))
       .description(
-        'makes a service of the agent with these options, and starts it, as Windows will; needs an administrator',
+        'makes the agent with these options a service, which Windows starts now and whenever it starts; needs an administrator',
       )
       .action(install),
   uninstall: () =>
@@ -45,8 +47,16 @@ export function tellInLog(text: string): void {
   log.write(`${JSON.stringify(line)}\n`)
 }
 
-function install(flags: AgentFlags): void {
+function install(flags: AgentFlags, command: Command): void {
+  for (const secret of ['kafka-password', 'registry-password']) {
+    const option = command.options.find(({ long }) => long === `--${secret}`)!
+    if (command.getOptionValueSource(option.attributeName()) === 'cli')
+      throw new InputError('PROCLABEL_CONFIG', `every user can read how a service is started: give --${secret}-file`)
+  }
+  // What the agent would refuse is refused now.
   compileConnections(flags)
+  privacyOf(flags)
+  if (flags.hostKeyFile) new HostKey(flags.hostKeyFile)
   const place = process.argv.indexOf('install')
   const line = [process.execPath, ...process.argv.slice(2).with(place - 2, 'service')].map(quoted).join(' ')
   keepToAdministrators(spoolRoot)
@@ -76,7 +86,7 @@ function keepToAdministrators(folder: string): void {
   windows('icacls.exe', folder, '/inheritance:r', '/grant:r', ...rights)
 }
 
-/** One that does not end by itself with status 0 has failed: Windows starts it again. */
+/** A service that ends with another status than 0 has failed: Windows starts it again. */
 function start(): void {
   try {
     loadNative().startService(() => process.emit('SIGTERM', 'SIGTERM') || process.exit())

@@ -81,6 +81,9 @@ test('what cannot be made a service, or is none, says so in a sentence', options
   }
   const wrong = "proclabel: brokers: expected host:port, got 'nowhere'"
   assert.deepEqual(await tried('install --brokers nowhere'), [2, wrong])
+  const secret = '--brokers 127.0.0.1:9092 --kafka-username agent --kafka-password secret'
+  const readable = 'proclabel: every user can read how a service is started: give --kafka-password-file'
+  assert.deepEqual(await tried(`install ${secret}`), [2, readable])
   const [started, remedy] = await tried('service --brokers 127.0.0.1:9092')
   assert.equal(started, 2)
   assert.match(String(remedy), /^proclabel: 'service' is for Windows to start: 'install' makes a service/)
