@@ -10,7 +10,7 @@ import { BadRecord, readWindowsRecord, type WindowsEvidence, type WindowsRecord 
 
 /** What a Windows event log says about the sockets of the hosts in it. */
 export interface WindowsLog {
-  /** The log that was used: the one asked for, else the one that tells of more connections. */
+  /** The log that was used: the one asked for, else the one that tells of more connections, or of more at all. */
   evidence: WindowsEvidence
   /** Connections told by each log. */
   connections: Record<WindowsEvidence, number>
@@ -97,10 +97,13 @@ export async function importWindowsLog(
       skip(skipped, error.reason === 'not-json' && !ended ? 'cut-line' : error.reason)
     }
   }
-  const count = (family: WindowsEvidence) =>
-    records.filter(r => r.family === family && r.kind === 'network' && r.network !== null).length
-  const connections = { sysmon: count('sysmon'), security: count('security') }
-  const evidence = wanted ?? (connections.sysmon > connections.security ? 'sysmon' : 'security')
+  const count = (family: WindowsEvidence, isCounted: (record: WindowsRecord) => boolean) =>
+    records.filter(record => record.family === family && isCounted(record)).length
+  const isConnection = ({ kind, network }: WindowsRecord) => kind === 'network' && network !== null
+  const isUsed = ({ kind }: WindowsRecord) => kind !== 'other'
+  const connections = { sysmon: count('sysmon', isConnection), security: count('security', isConnection) }
+  const more = connections.sysmon - connections.security || count('sysmon', isUsed) - count('security', isUsed)
+  const evidence = wanted ?? (more > 0 ? 'sysmon' : 'security')
   // The same log imported twice is the same run, whose messages a reader skips.
   const runId = `${evidence}-${digest.digest('hex').slice(0, 16)}`
   const result: WindowsLog = { evidence, connections, hosts: [], events: [], read, skipped }

@@ -105,3 +105,13 @@ export async function auditTools(): Promise<{ auditd: string; auditctl: string; 
   ]
   return { auditd, auditctl, ausearch, libraries: dirname(library!) }
 }
+
+/** The source of a Python package, written `name==version`, unpacked; `bin` is of an environment. Answers with its folder. */
+export const pythonSource = (bin: string, wanted: string): Promise<string> =>
+  once(`source-${wanted}`, async fresh => {
+    const options = ['-q', '--no-deps', '--no-binary', ':all:', '-d', fresh]
+    await run(join(bin, 'python'), ['-m', 'pip', 'download', ...options, wanted], { maxBuffer })
+    const [archive] = readdirSync(fresh)
+    await run('tar', ['-xzf', archive!, '--strip-components=1'], { cwd: fresh, maxBuffer })
+    rmSync(join(fresh, archive!))
+  })

@@ -127,15 +127,15 @@ function putHost(logs: SocketLogs, host: Host): void {
   }
 }
 
+/** A folder of Windows' logs holds many that are no evidence: what they lack is told, and the others are used. */
 async function importWindows(logs: SocketLogs, file: string, evidence: WindowsEvidence | null): Promise<Strand[]> {
   const log = await readWindowsLog([file], evidence)
   const { sysmon, security } = log.connections
   if (log.firstProblem) logs.notes.push(`skipped ${log.firstProblem}`)
-  if (log.hosts.length === 0)
-    throw new InputError(
-      'PROCLABEL_INPUT',
-      `socket log ${file}: no event of it is one of Sysmon or Security that names a process`,
-    )
+  if (log.hosts.length === 0) {
+    logs.notes.push(`${file}: no event of it is one of Sysmon or Security that names a process`)
+    return []
+  }
   logs.notes.push(
     `${file}: using the ${log.evidence} events (Sysmon 3: ${sysmon}, Security 5156: ${security}) of ${log.hosts.length} host(s)`,
   )
