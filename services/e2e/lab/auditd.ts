@@ -79,7 +79,7 @@ export class Auditd {
       await sleep(50)
     }
     const file = path.join(folder, 'audit.rules')
-    writeFileSync(file, `-b 8192\n${rules.replaceAll('-F arch=', `-F auid=${login} -F arch=`)}`, { mode: 0o640 })
+    writeFileSync(file, rules.replaceAll('-F arch=', `-F auid=${login} -F arch=`), { mode: 0o640 })
     auditctl(this.#tools, '-R', file)
   }
 
