@@ -37,8 +37,8 @@ DWORD WINAPI on_control(DWORD control, DWORD, void*, void*) {
 }
 
 /** It may return while the service runs. */
-void WINAPI service_main(DWORD, wchar_t**) {
-  service = RegisterServiceCtrlHandlerExW(L"", on_control, nullptr);
+void WINAPI service_main(DWORD, wchar_t** arguments) {
+  service = RegisterServiceCtrlHandlerExW(arguments[0], on_control, nullptr);
   if (service == nullptr) return started.set_value(GetLastError());
   tell(SERVICE_RUNNING, SERVICE_ACCEPT_STOP | SERVICE_ACCEPT_SHUTDOWN, 0);
   started.set_value(NO_ERROR);

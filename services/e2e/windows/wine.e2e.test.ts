@@ -74,22 +74,27 @@ test(
 )
 
 test('what cannot be made a service, or is none, says so in a sentence', options, async () => {
-  const out = path.join(folder, 'refused.txt')
-  const tried = async (command: string) => {
-    const { status } = await wine.run(`$WINE ${program} ${command} > ${out} 2>&1 < /dev/null`)
-    return [status, readFileSync(out, 'utf8').trim()]
-  }
-  const wrong = "proclabel: brokers: expected host:port, got 'nowhere'"
-  assert.deepEqual(await tried('install --brokers nowhere'), [2, wrong])
-  const secret = '--brokers 127.0.0.1:9092 --kafka-username agent --kafka-password secret'
-  const readable = 'proclabel: every user can read how a service is started: give --kafka-password-file'
-  assert.deepEqual(await tried(`install ${secret}`), [2, readable])
-  const [started, remedy] = await tried('service --brokers 127.0.0.1:9092')
-  assert.equal(started, 2)
-  assert.match(String(remedy), /^proclabel: 'service' is for Windows to start: 'install' makes a service/)
-  const [removed, missing] = await tried('uninstall')
-  assert.equal(removed, 5)
-  assert.match(String(missing), /^proclabel: sc\.exe delete: ./)
+  const refusals: [command: string, status: number, sentence: RegExp][] = [
+    ['install --brokers nowhere', 2, /^proclabel: brokers: expected host:port, got 'nowhere'$/],
+    [
+      'install --brokers 127.0.0.1:9092 --kafka-username agent --kafka-password secret',
+      2,
+      /^proclabel: every user can read how a service is started: give --kafka-password-file$/,
+    ],
+    ['service --brokers 127.0.0.1:9092', 2, /^proclabel: 'service' is for Windows to start: 'install' makes a service/],
+    ['uninstall', 5, /^proclabel: sc\.exe delete: ./],
+  ]
+  const out = (place: number) => path.join(folder, `refused-${place}.txt`)
+  const lines = refusals.map(
+    ([command], place) => `$WINE ${program} ${command} > ${out(place)} 2>&1 < /dev/null; echo $?; `,
+  )
+  const { output } = await wine.run(lines.join(''))
+  assert.deepEqual(
+    output.trim().split('\n').map(Number),
+    refusals.map(([, status]) => status),
+  )
+  for (const [place, [, , sentence]] of refusals.entries())
+    assert.match(readFileSync(out(place), 'utf8').trim(), sentence)
 })
 
 /** What `label` makes of the packets and of the recording of this Windows while a script ran. */
