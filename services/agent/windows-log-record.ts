@@ -115,26 +115,22 @@ function flatten(record: Record<string, unknown>): Fields {
 }
 
 /**
- * Winlogbeat's module for Sysmon, on by default in its version 7, moves the event's data to the fields of ECS, and its UtcTime to
- * `@timestamp` (https://www.elastic.co/guide/en/beats/winlogbeat/7.17/winlogbeat-module-sysmon.html).
+ * Winlogbeat's modules for Sysmon and Security, on by default in its version 7, move the event's data to the fields of ECS, and
+ * Sysmon's UtcTime to `@timestamp` (https://www.elastic.co/guide/en/beats/winlogbeat/7.17/winlogbeat-modules.html).
  */
 function ecsFields(record: Record<string, unknown>): Record<string, unknown> {
   const [source, destination, network] = ['source', 'destination', 'network'].map(name => objectOf(record[name]))
   const process = objectOf(record.process)
   const parent = objectOf(process.parent)
   const moved = {
-    ...{
-      sourceip: source!.ip,
-      sourceport: source!.port,
-      destinationip: destination!.ip,
-      destinationport: destination!.port,
-    },
-    ...{
-      protocol: network!.transport,
-      initiated: /^(egress|outbound)$/.test(String(network!.direction)) ? 'true' : null,
-    },
+    ...{ sourceip: source!.ip, sourceport: source!.port },
+    ...{ destinationip: destination!.ip, destinationport: destination!.port },
+    protocol: network!.transport,
+    initiated: /^(egress|outbound)$/.test(String(network!.direction)) ? 'true' : null,
+    ...{ newprocessid: process.pid, newprocessname: process.executable, processname: process.executable },
     ...{ processid: process.pid, processguid: process.entity_id, image: process.executable },
     ...{ parentprocessid: parent.pid, parentprocessguid: parent.entity_id, parentimage: parent.executable },
+    ...{ parentprocessname: parent.executable, utctime: record['@timestamp'] },
   }
   return Object.fromEntries(Object.entries(moved).filter(([, value]) => value != null))
 }

@@ -1,15 +1,22 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { globSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import { gunzipSync } from 'node:zlib'
 import { ByteReader } from '../agent/byte-reader.ts'
 import { readEvtx } from '../agent/evtx.ts'
 import { openLog } from '../agent/open-log.ts'
-import { readWindowsLog } from '../agent/windows-log.ts'
+import { importWindowsLog, readWindowsLog, type WindowsLog } from '../agent/windows-log.ts'
 import { pythonSource, pythonTools } from '../deploy/tools.ts'
 
-/** The events of files as the reader of https://github.com/omerbenamram/evtx has them: lines of a file's number and its JSON. */
+/** https://github.com/omerbenamram/evtx */
+const reader = () => pythonTools('evtx==0.14.0')
+
+/** Holds event logs of Windows, and what Winlogbeat made of them, from Beats' own tests. */
+const sourceOfLogs = async () => pythonSource(await reader(), 'evtxtoelk==2.2.0')
+
+/** The events of files as that reader has them: lines of a file's number and its JSON. */
 const script = `
 import gzip, io, sys
 from evtx import PyEvtxParser
@@ -42,8 +49,8 @@ const inOneNotation = (text: string): string =>
 const sorted = (texts: [string, string][]) => Object.fromEntries(texts.sort(([a], [b]) => (a < b ? -1 : 1)))
 
 test('real event logs of Sysmon, Security and PowerShell, field by field as another reader has them', async t => {
-  const bin = await pythonTools('evtx==0.14.0')
-  const source = await pythonSource(bin, 'evtxtoelk==2.2.0')
+  const bin = await reader()
+  const source = await sourceOfLogs()
   const files = globSync(path.join(source, 'tests/data/**/*.evtx.gz')).sort()
   assert.ok(files.length > 30, `${files.length} files`)
   const theirs = execFileSync(path.join(bin, 'python'), ['-c', script, ...files], {
@@ -66,16 +73,20 @@ test('real event logs of Sysmon, Security and PowerShell, field by field as anot
     fields += texts.length
   }
   t.diagnostic(`${fields} fields of ${ours.length} events in ${files.length} files`)
+})
 
-  const sysmon = files.filter(file => file.endsWith('sysmon-9.01.evtx.gz'))
-  const { connections, events, skipped } = await readWindowsLog(sysmon, 'sysmon')
-  assert.deepEqual([connections, skipped], [{ sysmon: 16, security: 0 }, {}])
-  const chrome = events.flatMap(message => message.events).filter(({ kind }) => kind === 'connect')
-  assert.deepEqual(
-    chrome.map(({ pid, local_port, remote_ip, remote_port }) => [pid, local_port, remote_ip, remote_port]),
-    [
-      [1600, 1138, '40.77.226.250', 443],
-      [1600, 1139, '40.77.226.250', 443],
-    ],
-  )
+test('what Winlogbeat made of the same logs tells the same of processes and connections', async t => {
+  const source = await sourceOfLogs()
+  const told = (log: WindowsLog) => log.events.flatMap(({ events, processes }) => [...events, ...processes])
+  let count = 0
+  for (const file of globSync(path.join(source, 'tests/data/**/*.golden.json.gz'))) {
+    const documents = JSON.parse(gunzipSync(readFileSync(file)).toString()) as unknown[]
+    const lines = documents.map(document => ({ text: JSON.stringify(document), ended: true }))
+    const evtx = await readWindowsLog([file.replace('.golden.json', '.evtx')], null)
+    assert.deepEqual([evtx.skipped, evtx.firstProblem], [{}, null])
+    assert.deepEqual(told(await importWindowsLog(lines, null)), told(evtx), file)
+    count += told(evtx).length
+  }
+  t.diagnostic(`${count} events and processes`)
+  assert.ok(count > 30)
 })
