@@ -93,9 +93,12 @@ export interface NativeSocketSource {
   restriction: () => string | null
   /**
    * The difference to the poll before; the first one opens every socket. `quick`: where the system tells that there was no traffic
-   * of sockets that are not in the table, it may be taken to be what it was. Throws as openSocketSource does.
+   * of sockets that are not in the table, it may be taken to be what it was; null where nothing changed. Throws as openSocketSource
+   * does.
    */
-  poll: (quick: boolean) => NativePoll
+  poll: (quick: boolean) => NativePoll | null
+  /** Of the last poll, the same array at every call: when it began, wall clock since the epoch and monotonic clock, and how long it took, microseconds. */
+  times: () => Float64Array
   /** Those of other network namespaces, as of the last poll, none of loopback; null without any. Throws as openSocketSource does. */
   addresses: () => NativeAddresses | null
   /** Gives the handles back at once instead of when the garbage is collected; poll throws from then on. */
@@ -111,12 +114,6 @@ export interface NativeAddresses {
 }
 
 export interface NativePoll {
-  /** When the poll began: wall clock since the epoch and monotonic clock, microseconds. */
-  timeUs: number
-  monotonicUs: number
-  durationUs: number
-  /** Sockets in the table now. */
-  total: number
   /** New sockets and those whose row or owners changed; null when there are none. */
   opened: NativeSockets | null
   /** Ids that are gone; null when there are none. */

@@ -29,17 +29,18 @@ const V6_ONLY = 2
 /** The addon's source of the system this runs on, in our records. Throws ProclabelError. */
 export function openNativeSource(os: string, allNamespaces = false, restriction: string | null = null): SocketSource {
   const native = guard(() => loadNative().openSocketSource(allNamespaces))
+  const times = native.times()
   return {
     os,
     restriction: [restriction, native.restriction()].filter(Boolean).join('; ') || null,
     poll: (quick = false) => {
       const poll = guard(() => native.poll(quick))
       return {
-        timeUs: poll.timeUs,
-        monotonicUs: poll.monotonicUs,
-        durationUs: poll.durationUs,
-        ...(poll.opened === null ? { opened: [], processes: [] } : toSockets(poll.opened)),
-        closed: poll.closed === null ? [] : Array.from(poll.closed),
+        timeUs: times[0]!,
+        monotonicUs: times[1]!,
+        durationUs: times[2]!,
+        ...(poll?.opened ? toSockets(poll.opened) : { opened: [], processes: [] }),
+        closed: poll?.closed ? Array.from(poll.closed) : [],
       }
     },
     addresses: () => {

@@ -87,7 +87,7 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeSocketSource",
                        {InstanceMethod<&SocketSource::restriction>("restriction"),
-                        InstanceMethod<&SocketSource::poll>("poll"),
+                        InstanceMethod<&SocketSource::poll>("poll"), InstanceMethod<&SocketSource::times>("times"),
                         InstanceMethod<&SocketSource::addresses>("addresses"), InstanceMethod<&SocketSource::close>("close")});
   }
 
@@ -95,6 +95,7 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
     with_source_errors(info.Env(), [&] {
       source_ = open_socket_source(info[0].As<Napi::Boolean>());
     });
+    times_ = Napi::Persistent(Napi::Float64Array::New(info.Env(), 3));
   }
 
  private:
@@ -104,16 +105,19 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
     const Napi::Env env = info.Env();
     return with_source_errors(env, [&]() -> Napi::Value {
       const Poll& poll = opened(info).poll(info[0].ToBoolean());
+      auto times = times_.Value();
+      times[0] = static_cast<double>(poll.time_us);
+      times[1] = static_cast<double>(poll.monotonic_us);
+      times[2] = static_cast<double>(poll.duration_us);
+      if (poll.opened.empty() && poll.closed.empty()) return env.Null();
       Napi::Object object = Napi::Object::New(env);
-      object.Set("timeUs", static_cast<double>(poll.time_us));
-      object.Set("monotonicUs", static_cast<double>(poll.monotonic_us));
-      object.Set("durationUs", static_cast<double>(poll.duration_us));
-      object.Set("total", static_cast<double>(poll.total));
       object.Set("opened", poll.opened.empty() ? env.Null() : Napi::Value(to_sockets(env, poll.opened)));
       object.Set("closed", to_ids(env, poll.closed));
       return object;
     });
   }
+
+  Napi::Value times(const Napi::CallbackInfo&) { return times_.Value(); }
 
   Napi::Value addresses(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
@@ -141,6 +145,7 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
   }
 
   std::unique_ptr<proclabel::SocketSource> source_;
+  Napi::Reference<Napi::Float64Array> times_;
 };
 
 Napi::Object to_events(Napi::Env env, const std::vector<SocketEvent>& events) {

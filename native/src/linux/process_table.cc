@@ -190,7 +190,7 @@ void ProcessTable::list_descriptors(int process, Entry& entry, const LiveSockets
 }
 
 bool ProcessTable::guess_descriptors(int process, const Entry& entry, const LiveSockets& live) {
-  constexpr int most_misses = 8;
+  constexpr int misses_for_more = 2, misses_for_missing = 8;
   if (!size_is_count_) return false;
   const size_t count = entry.folder_size;
   const auto& known = entry.descriptors;
@@ -200,16 +200,18 @@ bool ProcessTable::guess_descriptors(int process, const Entry& entry, const Live
     else if (const auto inode = read_descriptor(process, descriptor.fd)) fresh_.push_back({descriptor.fd, *inode});
   }
   const size_t kept = fresh_.size();
+  const auto is_enough = [&] { return fresh_.size() + entry.reserved >= count; };
+  const auto may_miss = [&] { return entry.reserved + (is_enough() ? misses_for_more : misses_for_missing); };
   // The kernel gives a new one the lowest number that is free.
   auto next = known.begin();
-  for (int fd = 0, misses = 0; fresh_.size() < count && misses < most_misses + entry.reserved; fd++) {
+  for (int fd = 0, misses = 0; fresh_.size() < count && misses < may_miss(); fd++) {
     if (next != known.end() && next->fd == fd) next++;
     else if (const auto inode = read_descriptor(process, fd)) fresh_.push_back({fd, *inode});
     else misses++;
   }
   std::inplace_merge(fresh_.begin(), fresh_.begin() + kept, fresh_.end(),
                      [](const Descriptor& a, const Descriptor& b) { return a.fd < b.fd; });
-  return fresh_.size() <= count && fresh_.size() + entry.reserved >= count;
+  return fresh_.size() <= count && is_enough();
 }
 
 bool ProcessTable::holds_still(const Descriptor& descriptor, const LiveSockets& live) const {

@@ -8,7 +8,7 @@
 namespace proclabel {
 namespace {
 
-constexpr std::array<const char*, 4> files{"snmp", "snmp6", "sockstat", "sockstat6"};
+constexpr std::array<const char*, 4> files{"sockstat", "sockstat6", "snmp", "snmp6"};
 
 /** The part of `text` from `begin` up to `end`, or up to its end; empty without `begin`. */
 std::string_view between(std::string_view text, std::string_view begin, std::string_view end) {
@@ -61,10 +61,12 @@ TrafficCounters::Change TrafficCounters::take() {
   static thread_local std::array<std::array<char, 8192>, files.size()> texts;
   std::array<std::string_view, files.size()> read;
   for (size_t i = 0; i < files.size(); i++) {
+    // The dearest of them tells nothing where there is no UDP socket of IPv6.
+    if (files[i] == std::string_view("snmp6") && read[1].find("UDP6: inuse 0\n") != std::string_view::npos) continue;
     const ssize_t length = files_[i] < 0 ? 0 : pread(files_[i], texts[i].data(), texts[i].size(), 0);
     read[i] = std::string_view(texts[i].data(), std::max<ssize_t>(length, 0));
   }
-  const NetworkText text{read[0], read[1], read[2], read[3]};
+  const NetworkText text{.snmp = read[2], .snmp6 = read[3], .sockstat = read[0], .sockstat6 = read[1]};
   std::string tcp = tcp_traffic(text), udp = udp_traffic(text);
   const Change change{tcp.empty() || tcp != tcp_, udp.empty() || udp != udp_};
   tcp_ = std::move(tcp);
