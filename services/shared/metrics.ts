@@ -58,7 +58,7 @@ export const delayBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60, 120, 300, 60
 /** Powers of four: records in a batch. */
 export const sizeBuckets = [1, 4, 16, 64, 256, 1024, 4096, 16_384]
 
-/** How often the event loop's delay is looked at, which wakes the process: with the usual 10 ms half of what an idle agent took. */
+/** How often the event loop's delay is looked at, which wakes the process; the usual 10 ms cost an idle agent much of its time. */
 const eventLoopLookMs = 100
 
 /** Metrics of one service in the Prometheus text format, with those of the process and of Node. */
