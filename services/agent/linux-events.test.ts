@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { SocketEvent } from '#schemas'
 import { linuxMechanisms, openLinuxEvents } from './linux-events.ts'
@@ -30,9 +31,11 @@ function openWithout(...capabilities: string[]): { mechanism: string | null; ref
 test('the best mechanism is the one that the rights allow; why nothing better is told', { skip }, () => {
   assert.deepEqual(openWithout('sys_admin'), { mechanism: 'ebpf', refusals: [] })
 
+  // At 3 and more, which Debian and Ubuntu have added, nobody but CAP_SYS_ADMIN has perf events.
+  const isForbidden = Number(readFileSync('/proc/sys/kernel/perf_event_paranoid', 'utf8')) >= 3
   const traced = openWithout('sys_admin', 'bpf')
-  assert.equal(traced.mechanism, 'tracepoint')
-  assert.match(traced.refusals.join(), /^ebpf: cannot make a map for programs in the kernel: Operation not permitted$/)
+  assert.equal(traced.mechanism, isForbidden ? null : 'tracepoint')
+  assert.match(traced.refusals[0]!, /^ebpf: cannot make a map for programs in the kernel: Operation not permitted$/)
 
   const none = openWithout('sys_admin', 'bpf', 'perfmon')
   assert.equal(none.mechanism, null)
