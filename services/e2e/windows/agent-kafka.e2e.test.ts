@@ -108,6 +108,10 @@ test('the agent as a service of Windows: starts with it, spools while Kafka is a
   const untilItPolls = `until grep -qs 'polling sockets' '${log}'; do sleep 0.1; done; sleep 3; `
   // Wine starts its services with the first program, and ends them with the last.
   const program = "$WINE_NODE -e 'setTimeout(() => {}, 600_000)' > /dev/null 2>&1 < /dev/null & program=$!; "
+  // An agent that came before Wine's driver of sockets has failed. Windows would start it again, Wine does not.
+  const startAgain =
+    `until $WINE_NODE -e 'os.networkInterfaces()' > /dev/null 2>&1 < /dev/null; do sleep 0.2; done; sleep 1; ` +
+    '$WINE net start proclabel > /dev/null 2>&1 < /dev/null; '
 
   const first = await wine.run(
     [
@@ -119,7 +123,7 @@ test('the agent as a service of Windows: starts with it, spools while Kafka is a
   const { status, errors } = await wine.run(
     [
       `mv '${log}' ${folder}/first.log; `,
-      ...[relayTo(registryPort), program, untilItPolls],
+      ...[relayTo(registryPort), program, startAgain, untilItPolls],
       `date +%s%6N > ${reached}; `,
       relayTo(brokerPort),
       `ip address add ${lateAddress}/32 dev lo; `,

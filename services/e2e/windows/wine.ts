@@ -55,6 +55,8 @@ export class Wine {
     this.#environment = {
       ...environment,
       WINEPREFIX: prefix,
+      // Where its server leaves a folder at each start.
+      TMPDIR: folder,
       WINEDEBUG: '-all',
       NODE_OPTIONS: '--disable-warning=ExperimentalWarning',
       PROCLABEL_WINE: '1',
