@@ -6,19 +6,13 @@ import { after, test } from 'node:test'
 import { codecs, type SocketEvent } from '#schemas'
 import { createRandom, mutate } from '#shared/mutate.ts'
 import { openSocketLogs } from '../embedded/socket-logs.ts'
-import { readSocketLog, type SocketLogRecord } from './socket-log.ts'
+import { readText } from './log-fixture.ts'
+import type { SocketLogRecord } from './socket-log.ts'
 
 const folder = mkdtempSync(path.join(tmpdir(), 'proclabel-audit-log-'))
 after(() => rmSync(folder, { recursive: true }))
 
-async function read(name: string, text: string | Uint8Array) {
-  const file = path.join(folder, name)
-  writeFileSync(file, text)
-  const log = readSocketLog(file)
-  const records: SocketLogRecord[] = []
-  for await (const record of log) records.push(record)
-  return { records, counts: log.counts, file }
-}
+const read = (name: string, text: string | Uint8Array) => readText(path.join(folder, name), text)
 
 const eventsOf = (records: readonly SocketLogRecord[]): SocketEvent[] =>
   records.flatMap(({ topic, record }) => (topic === 'socket-events' ? record.events : []))

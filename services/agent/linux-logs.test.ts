@@ -11,21 +11,15 @@ import { fileURLToPath } from 'node:url'
 import { codecs, type Poll, type Socket } from '#schemas'
 import { createRandom, mutate } from '#shared/mutate.ts'
 import { openSocketLogs } from '../embedded/socket-logs.ts'
-import { readSocketLog, type SocketLogRecord } from './socket-log.ts'
+import { readText } from './log-fixture.ts'
+import type { SocketLogRecord } from './socket-log.ts'
 
 const folder = mkdtempSync(path.join(tmpdir(), 'proclabel-linux-logs-'))
 after(() => rmSync(folder, { recursive: true }))
 const samples = path.join(import.meta.dirname, 'samples')
 const proclabel = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
 
-async function read(name: string, text: string | Uint8Array) {
-  const file = path.join(folder, name)
-  writeFileSync(file, text)
-  const log = readSocketLog(file)
-  const records: SocketLogRecord[] = []
-  for await (const record of log) records.push(record)
-  return { records, counts: log.counts, file }
-}
+const read = (name: string, text: string | Uint8Array) => readText(path.join(folder, name), text)
 
 const socketsOf = (record: SocketLogRecord | undefined): readonly Socket[] =>
   record?.topic === 'socket-snapshots' ? record.record.polls[0]!.opened : []

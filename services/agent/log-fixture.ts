@@ -1,4 +1,6 @@
+import { writeFileSync } from 'node:fs'
 import type { Host, Socket } from '#schemas'
+import { readSocketLog, type SocketLogRecord } from './socket-log.ts'
 
 /** Noon of some day, microseconds since the epoch. */
 export const NOON_US = Date.UTC(2026, 0, 31, 12) * 1000
@@ -25,4 +27,13 @@ export const socket: Socket = {
   v6_only: false,
   owners: [{ pid: 7, start_us: null }],
   created_us: null,
+}
+
+/** All that a log of this text tells. */
+export async function readText(file: string, text: string | Uint8Array) {
+  writeFileSync(file, text)
+  const log = readSocketLog(file)
+  const records: SocketLogRecord[] = []
+  for await (const record of log) records.push(record)
+  return { records, counts: log.counts, file }
 }
