@@ -12,6 +12,7 @@ const files = {
   memory: 'memory.ts',
   poll: 'poll.ts',
   agent: 'agent.ts',
+  events: 'events/main.ts',
   pipeline: 'pipeline/main.ts',
   capture: 'capture/main.ts',
   dataset: 'dataset.ts',

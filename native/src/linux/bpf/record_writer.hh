@@ -90,9 +90,11 @@ class RecordWriter : public BpfAssembler {
     place(done);
   }
 
+  /** As ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2). */
   void read_v4(Register base, int16_t to, uint32_t offset) {
     store(eight, base, to, 0);
-    store(four, base, to + 8, -0x10000);
+    store(two, base, to + 8, 0);
+    store(two, base, to + 10, -1);
     load(four, r2, r6, short_of(offset));
     store(four, base, to + 12, r2);
   }
