@@ -12,24 +12,13 @@
 #include <optional>
 #include <utility>
 
+#include "linux/descriptor.hh"
 #include "linux/proc_text.hh"
 #include "linux/process_identity.hh"
 #include "linux/system_error.hh"
 
 namespace proclabel {
 namespace {
-
-/** A folder of /proc, held open: it stays that of its process, and reading in it fails once the process has ended. */
-class Folder {
- public:
-  Folder(int parent, const char* name) : fd(openat(parent, name, O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
-  ~Folder() {
-    if (fd >= 0) close(fd);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  const int fd;
-};
 
 /** The inode of the socket behind a descriptor, 0 for anything else; nothing where there is no such descriptor. */
 std::optional<uint32_t> read_descriptor(int process, int fd) {
@@ -149,12 +138,13 @@ void ProcessTable::read_process(int pid, Entry& entry, const LiveSockets& live, 
   entry.read_in_pass = pass_;
   char name[16];
   snprintf(name, sizeof name, "%d", pid);
-  const Folder process(dirfd(proc_), name);
-  if (look != Look::brief || !guess_descriptors(process.fd, entry, live)) list_descriptors(process.fd, entry, live, look);
+  // Held open, the folder stays that of this process: reading in it fails once the process has ended.
+  const proclabel::Descriptor process(openat(dirfd(proc_), name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (look != Look::brief || !guess_descriptors(process, entry, live)) list_descriptors(process, entry, live, look);
   if (look == Look::brief && fresh_ == entry.descriptors) return;
   const bool holds_sockets =
       std::any_of(fresh_.begin(), fresh_.end(), [](const Descriptor& descriptor) { return descriptor.inode != 0; });
-  take_fresh(entry, holds_sockets ? identify(pid, process.fd, entry, look) : nullptr);
+  take_fresh(entry, holds_sockets ? identify(pid, process, entry, look) : nullptr);
 }
 
 std::shared_ptr<const Process> ProcessTable::identify(int pid, int process, Entry& entry, Look look) {

@@ -5,33 +5,27 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <string>
 #include <string_view>
 #include <utility>
+
+#include "linux/kernel_files.hh"
 
 namespace proclabel {
 namespace {
 
 /** Whether /proc shows the pid namespace that this process is in: then it tells one number of it (NSpid in proc_pid_status(5)). */
 bool is_own_proc() {
-  const int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-  if (file < 0) return false;
-  char bytes[4096];
-  const ssize_t length = read(file, bytes, sizeof bytes);
-  close(file);
   constexpr std::string_view mark = "\nNSpid:\t";
-  const std::string_view text(bytes, length < 0 ? 0 : length);
+  const std::string text = read_file("/proc/self/status");
   const size_t at = text.find(mark);
-  return at != std::string_view::npos && text[text.find_first_of("\t\n", at + mark.size())] == '\n';
+  return at != std::string::npos && text[text.find_first_of("\t\n", at + mark.size())] == '\n';
 }
 
 }  // namespace
 
 TaskStarts::TaskStarts() {
-  if (is_own_proc() && is_process(getpid())) file_ = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
-}
-
-TaskStarts::~TaskStarts() {
-  if (file_ >= 0) close(file_);
+  if (is_own_proc() && is_process(getpid())) file_.reset(open("/proc/loadavg", O_RDONLY | O_CLOEXEC));
 }
 
 std::optional<TaskStarts::Range> TaskStarts::take() {
@@ -50,9 +44,7 @@ std::optional<TaskStarts::Range> TaskStarts::take() {
 }
 
 bool TaskStarts::is_process(int number) {
-  const int fd = syscall(SYS_pidfd_open, number, 0);
-  if (fd >= 0) close(fd);
-  return fd >= 0;
+  return Descriptor(static_cast<int>(syscall(SYS_pidfd_open, number, 0))) >= 0;
 }
 
 }  // namespace proclabel

@@ -2,15 +2,14 @@
 
 #include <optional>
 
+#include "linux/descriptor.hh"
+
 namespace proclabel {
 
 /** Tells who started: /proc/loadavg ends with the number that the last process, or thread, was given, and they are given in turn. */
 class TaskStarts {
  public:
   TaskStarts();
-  ~TaskStarts();
-  TaskStarts(const TaskStarts&) = delete;
-  TaskStarts& operator=(const TaskStarts&) = delete;
 
   /** Numbers, both ends included; none where the first is larger. */
   struct Range {
@@ -27,8 +26,8 @@ class TaskStarts {
   static bool is_process(int number);
 
  private:
-  /** -1 where /proc is not that of this process's pid namespace, of which the number is. */
-  int file_ = -1;
+  /** None where /proc is not that of this process's pid namespace, of which the number is. */
+  Descriptor file_;
   int last_ = 0;
   /** Of the next range. */
   int first_ = 0;
