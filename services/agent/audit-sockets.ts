@@ -75,7 +75,7 @@ export class AuditSockets {
     const end = address === null || address.port === 0 ? null : address
     switch (call) {
       case 'close':
-        this.#processes.get(pid)?.delete(descriptor)
+        if (this.#processes.get(pid)?.delete(descriptor)) this.#count--
         return
       case 'bind':
       case 'getsockname': {
@@ -117,7 +117,8 @@ export class AuditSockets {
   }
 
   #set(pid: number, descriptor: number, socket: Socket): void {
-    if (++this.#count > MAX_SOCKETS) {
+    const isNew = !this.#processes.get(pid)?.has(descriptor)
+    if (isNew && ++this.#count > MAX_SOCKETS) {
       this.#processes.clear()
       this.#count = 1
     }
