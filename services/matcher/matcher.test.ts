@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { batchOf } from '#core/batch-fixture.ts'
 import { defaultConstants } from '#core/constants.ts'
 import { sessionTimes } from '#core/session-table.ts'
@@ -8,7 +9,7 @@ import { codecs, type DeadLetter, type LabeledSession, type PacketBatch } from '
 import type { ConsumedRecord } from '#shared/bus/bus.ts'
 import { InProcessBus } from '#shared/bus/in-process.ts'
 import { MemoryStore } from '#shared/store/memory.ts'
-import type { HostWrite, Store } from '#shared/store/store.ts'
+import type { HostWrite, Store, Version } from '#shared/store/store.ts'
 import { host as loggedHost } from '../agent/log-fixture.ts'
 import { Matcher, type MatcherOptions, withinProcess } from './matcher.ts'
 
@@ -272,6 +273,44 @@ suite('the store', () => {
     await publish('packets', numbered(2, 1000))
     assert.deepEqual(told(await finish()), [[1000, 3, false]])
     assert.equal(matcher.records.applied, 3)
+  })
+
+  test('a store that loses its last writes while a batch is under way: those are read again, and the batch', async t => {
+    /** Comes back, when it is to save once more, as it was after its first writes. */
+    class ForgetfulStore extends MemoryStore {
+      override epoch: number = 0
+      readonly writes: [string, HostWrite][] = []
+      keeps: number | null = null
+
+      override async save(hostId: string, write: HostWrite): Promise<Version | null> {
+        if (this.keeps !== null) {
+          const kept = this.writes.splice(0).slice(0, this.keeps)
+          this.keeps = null
+          this.epoch++
+          await super.close()
+          for (const [host, { ...before }] of kept) await this.save(host, before)
+        }
+        const version = await super.save(hostId, write)
+        if (version !== null) this.writes.push([hostId, write])
+        return version
+      }
+    }
+    const store = new ForgetfulStore()
+    const { bus, matcher, sessions } = start(t, store, undefined, { commitLagMs: 60_000 })
+    const publish = async (seq: number, applied: number) => {
+      await bus.publish('packets', [{ key: 'host', value: numbered(seq, 1000) }])
+      while (matcher.records.applied !== applied) await sleep(1)
+    }
+    await publish(0, 1)
+    const keeps = store.writes.length
+    await publish(1, 2)
+    store.keeps = keeps
+    await publish(2, 4)
+    await publish(3, 5)
+    await matcher.end()
+    await matcher.finish()
+    while (sessions.length === 0) await sleep(1)
+    assert.deepEqual(told(sessions), [[1000, 4, false]])
   })
 
   test('what is published was in the store before, and leaves it after; at the end in portions', async t => {

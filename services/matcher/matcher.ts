@@ -204,7 +204,13 @@ export class Matcher {
     if (Number.isNaN(partition.cutMs)) await this.#noteCut(batch, partition)
     await this.#turns.next()
     const startMs = performance.now()
-    const { fenced, writeMs } = await this.#apply(batch.records, partition)
+    const applied = await this.#apply(batch.records, partition)
+    if (applied === null) {
+      this.#partitions.delete(batch.partition)
+      await subscription.seek(batch.partition, 'committed')
+      return
+    }
+    const { fenced, writeMs } = applied
     const applySeconds = (performance.now() - startMs - writeMs) / 1000
     this.#options.onBatch?.({ records: batch.records, applySeconds, writeSeconds: writeMs / 1000, fenced })
     partition.written.add(batch)
@@ -250,9 +256,14 @@ export class Matcher {
 
   /**
    * Applies and writes records. Where somebody else has written a host meanwhile, its copy is loaded again; it knows what of
-   * these records the other has applied. Answers with how often that was so, and how long the writing took.
+   * these records the other has applied. Answers with how often that was so, and how long the writing took; null where the store
+   * may have lost writes meanwhile: on the state that it has now these records would leave a hole.
    */
-  async #apply(records: readonly ConsumedRecord[], partition: Partition): Promise<{ fenced: number; writeMs: number }> {
+  async #apply(
+    records: readonly ConsumedRecord[],
+    partition: Partition,
+  ): Promise<{ fenced: number; writeMs: number } | null> {
+    const hasLost = () => this.#options.store.epoch !== this.#epoch
     let timesFenced = 0
     let writeMs = 0
     const forgeries = await this.#options.hostKeys?.forgeries(records)
@@ -266,10 +277,12 @@ export class Matcher {
       })
       const isCut = partition.cutMs !== null && records[0]!.appendMs - partition.cutMs < cutReachMs
       const touched = await this.#load(new Set(usable.map(({ key }) => key)), partition.copies, isCut)
+      if (hasLost()) return null
       const fates = usable.map(record => ({ record, fate: touched.get(record.key)!.apply(record) }))
       const writeFromMs = performance.now()
       const fenced = await this.#writer.write(touched, this.#signal, tracesOf(usable))
       writeMs += performance.now() - writeFromMs
+      if (fenced.size > 0 && hasLost()) return null
       for (const hostId of fenced) partition.copies.delete(hostId)
       timesFenced += fenced.size
       for (const { record, fate } of fates) {
