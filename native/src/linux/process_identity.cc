@@ -93,8 +93,10 @@ std::string program_name(int pid) {
   const int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) return {};
   std::string name = std::string(base_name(executable_path(read_link(folder, "exe"))));
-  if (name.empty())
-    if (const auto stat = parse_stat(read_text(folder, "stat"))) name = stat->command;
+  if (name.empty()) {
+    const std::string stat_text = read_text(folder, "stat");
+    if (const auto stat = parse_stat(stat_text)) name = stat->command;
+  }
   close(folder);
   return name;
 }
