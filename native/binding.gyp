@@ -34,6 +34,7 @@
         "src/packet/ppp.cc",
         "src/packet/transport.cc",
         "src/packet/udp_tunnels.cc",
+        "src/poll_thread.cc",
         "src/session/digest.cc",
         "src/session/session_table.cc",
         "src/session/session_text.cc"

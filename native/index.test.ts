@@ -24,19 +24,24 @@ test('an addon that cannot be loaded is told with every path tried and what was 
   }
 })
 
-test('a closed source refuses to poll', { skip: process.platform !== 'linux' }, () => {
+test('a source is polled by the caller or, once started, by its own thread; a closed one by nobody', {
+  skip: process.platform !== 'linux',
+}, () => {
   const source = loadNative().openSocketSource(false)
-  source.poll(false)
-  assert.ok(source.times().every(us => us > 0))
+  assert.equal(source.poll().openedEnd.length, 1)
+  assert.throws(() => source.take(), /was not started/)
+  source.start(10_000)
+  assert.throws(() => source.poll(), /polled by its own thread/)
   source.close()
-  assert.throws(() => source.poll(false), /the socket source is closed/)
+  assert.throws(() => source.poll(), /the socket source is closed/)
+  assert.throws(() => source.take(), /is closed/)
 })
 
 test('columns of a poll are the caller’s own', { skip: process.platform !== 'linux' }, () => {
   const source = loadNative().openSocketSource(false)
-  const { opened } = source.poll(false)!
-  const before = structuredClone(opened)
-  for (let i = 0; i < 5; i++) source.poll(false)
-  assert.deepEqual(opened, before)
+  const polls = source.poll()
+  const before = structuredClone(polls)
+  for (let i = 0; i < 5; i++) source.poll()
+  assert.deepEqual(polls, before)
   source.close()
 })

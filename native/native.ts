@@ -91,17 +91,17 @@ export interface NativeAddon {
 export interface NativeSocketSource {
   /** What it cannot see for want of privileges, in a sentence for the user; null when it sees all, or cannot tell. */
   restriction: () => string | null
-  /**
-   * The difference to the poll before; the first one opens every socket. `quick`: where the system tells that there was no traffic
-   * of sockets that are not in the table, it may be taken to be what it was; null where nothing changed. Throws as openSocketSource
-   * does.
-   */
-  poll: (quick: boolean) => NativePoll | null
-  /** Of the last poll, the same array at every call: when it began, wall clock since the epoch and monotonic clock, and how long it took, microseconds. */
-  times: () => Float64Array
+  /** One poll: the difference to the one before; the first one opens every socket. Throws as openSocketSource does, and once started. */
+  poll: () => NativePolls
+  /** Polls from now on by a thread of its own, every `periodUs` microseconds, until it is closed. Once. */
+  start: (periodUs: number) => void
+  /** So many periods from one poll to the next. */
+  pace: (periods: number) => void
+  /** The polls since the last call. Throws as openSocketSource does when one failed; there are none after that. */
+  take: () => NativePolls
   /** Those of other network namespaces, as of the last poll, none of loopback; null without any. Throws as openSocketSource does. */
   addresses: () => NativeAddresses | null
-  /** Gives the handles back at once instead of when the garbage is collected; poll throws from then on. */
+  /** Gives the handles back at once instead of when the garbage is collected; poll and take throw from then on. */
   close: () => void
 }
 
@@ -113,11 +113,18 @@ export interface NativeAddresses {
   namespaceInode: Float64Array
 }
 
-export interface NativePoll {
-  /** New sockets and those whose row or owners changed; null when there are none. */
-  opened: NativeSockets | null
-  /** Ids that are gone; null when there are none. */
-  closed: Float64Array | null
+/** Polls in columns, one after the other. */
+export interface NativePolls {
+  /** Four a poll: when it began, wall clock since the epoch and monotonic clock, how long it took, and its processor time, microseconds. */
+  times: Float64Array
+  /** Poll i opened the rows openedEnd[i - 1] to openedEnd[i] (0 before the first one) of `opened`: new sockets, and those whose row or owners changed. */
+  openedEnd: Uint32Array
+  opened: NativeSockets
+  /** As `openedEnd`, of `closed`: ids that are gone. */
+  closedEnd: Uint32Array
+  closed: Float64Array
+  /** Moments at which a poll was due but the one before still went on. */
+  missed: number
 }
 
 /** Sockets in columns: row i of each. */

@@ -109,7 +109,7 @@ class SourceError : public std::runtime_error {
   const std::string code;
 };
 
-/** The port behind which each operating system's socket table is read. Not for use by two threads at a time. */
+/** The port behind which each operating system's socket table is read. */
 class SocketSource {
  public:
   virtual ~SocketSource() = default;
@@ -117,13 +117,13 @@ class SocketSource {
   /** What it cannot see for want of privileges, in a sentence for the user; empty when it sees all, or cannot tell. */
   virtual std::string restriction() const { return {}; }
 
-  /** Those of other network namespaces, as of the last poll; none of loopback. Throws SourceError. */
+  /** Those of other network namespaces, as of the last poll; none of loopback. Also while another thread polls. Throws SourceError. */
   virtual std::vector<PlacedAddress> addresses() { return {}; }
 
   /**
    * Reads the table; the first poll opens every socket there is. `quick`: where the system tells that there was no traffic of
-   * sockets that are not in it, the table may be taken to be what it was. The result is valid until the next call. Throws
-   * SourceError.
+   * sockets that are not in it, the table may be taken to be what it was. The result is valid until the next call. Not for
+   * two threads at a time. Throws SourceError.
    */
   virtual const Poll& poll(bool quick) = 0;
 };

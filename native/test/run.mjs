@@ -16,6 +16,7 @@ const sources = globSync(
   [
     'test/*.cc',
     'test/{annotate,files,packet,session,windows}/*.cc',
+    'src/*.cc',
     'src/{annotate,files,packet,session}/*.cc',
     ...pureWindowsSources,
     ...system,

@@ -5,26 +5,7 @@ import { codecs, type Host, type SocketSnapshot } from '#schemas'
 import { type AgentOptions, type AgentTopic, runAgent } from './agent.ts'
 import type { EventSource } from './event-source.ts'
 import { HostRecorder } from './host-record.ts'
-import type { SocketSource } from './socket-source.ts'
-
-/** A source whose table is empty; `work` is what a poll takes. */
-function createSource(work: () => void = () => {}): SocketSource & { closed: number; polls: number } {
-  return {
-    os: 'linux',
-    restriction: null,
-    closed: 0,
-    polls: 0,
-    poll() {
-      this.polls++
-      work()
-      const monotonicUs = Math.round(performance.now() * 1000)
-      return { timeUs: Date.now() * 1000, monotonicUs, durationUs: 0, opened: [], closed: [], processes: [] }
-    },
-    close() {
-      this.closed++
-    },
-  }
-}
+import { TimedSource } from './timed-source-fixture.ts'
 
 function collect(): {
   records: { topic: AgentTopic; record: Host | SocketSnapshot }[]
@@ -40,7 +21,7 @@ function pollsOf(records: { topic: AgentTopic; record: Host | SocketSnapshot }[]
 
 test('hosts first, then messages of about a second, and the rest at the end', async () => {
   const { records, publish } = collect()
-  const source = createSource()
+  const source = new TimedSource()
   const signal = AbortSignal.timeout(2300)
   const statistics = await runAgent({
     source,
@@ -72,39 +53,13 @@ test('hosts first, then messages of about a second, and the rest at the end', as
   assert.equal(source.closed, 1)
 })
 
-test('slow polls do not move the moments of later ones', async () => {
-  const { records, publish } = collect()
-  const busy = () => {
-    for (const until = performance.now() + 8; performance.now() < until; );
-  }
-  const signal = AbortSignal.timeout(1500)
-  const { missedPolls } = await runAgent({ source: createSource(busy), publish, signal, pollPeriodMs: 20 })
-  const polls = pollsOf(records)
-  // Every moment, 20 ms apart, has its poll or was counted as missed: polls 8 ms later each time would leave a third of them out.
-  const moments = Math.round((polls.at(-1)!.monotonic_us - polls[0]!.monotonic_us) / 20_000)
-  assert.ok(Math.abs(polls.length - 1 + missedPolls - moments) <= 1, `${polls.length} polls, ${missedPolls} missed`)
-})
-
-test('a poll that takes longer than the period skips moments and counts them', async () => {
-  // Waits instead of working: polls that cost too much would be made more seldom.
-  const slow = () => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 25)
-  const { publish } = collect()
-  const statistics = await runAgent({
-    source: createSource(slow),
-    publish,
-    signal: AbortSignal.timeout(500),
-    pollPeriodMs: 20,
-  })
-  assert.ok(statistics.missedPolls >= statistics.polls - 2, JSON.stringify(statistics))
-})
-
 test('polling goes on while the publisher is busy; nothing is lost or out of order', async () => {
   const seqs: number[] = []
   const publish: AgentOptions['publish'] = async (topic, record) => {
     await sleep(700)
     if (topic === 'socket-snapshots') seqs.push((record as SocketSnapshot).seq)
   }
-  const source = createSource()
+  const source = new TimedSource()
   await runAgent({ source, publish, signal: AbortSignal.timeout(1200), pollPeriodMs: 20 })
   assert.ok(source.polls > 40)
   assert.deepEqual(seqs, [0, 1])
@@ -118,7 +73,7 @@ test('after a message that the publisher had to drop comes a keyframe', async ()
     return messages.length !== 2
   }
   const { droppedMessages } = await runAgent({
-    source: createSource(),
+    source: new TimedSource(),
     publish,
     signal: AbortSignal.timeout(3200),
     pollPeriodMs: 20,
@@ -138,11 +93,11 @@ test('after a message that the publisher had to drop comes a keyframe', async ()
 
 test('a failing publisher or source ends the agent with its error', async () => {
   const signal = AbortSignal.timeout(10_000)
-  const source = createSource()
+  const source = new TimedSource()
   const publish = () => Promise.reject(new Error('disk full'))
   await assert.rejects(runAgent({ source, publish, signal }), /disk full/)
   assert.equal(source.closed, 1)
-  const broken = createSource(() => {
+  const broken = new TimedSource(() => {
     throw new Error('no netlink')
   })
   await assert.rejects(runAgent({ source: broken, publish: collect().publish, signal }), /no netlink/)
@@ -151,7 +106,7 @@ test('a failing publisher or source ends the agent with its error', async () => 
 
 test('while events tell everything polls are rare and events are still fetched; after a loss polls are frequent at once', async () => {
   const { records, publish } = collect()
-  const source = createSource()
+  const source = new TimedSource()
   let reads = 0
   let isLost = false
   const events: EventSource = {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import os from 'node:os'
+import { setImmediate } from 'node:timers/promises'
 import type { Topic, TopicRecord } from '#schemas'
 import { EventMessages } from './event-messages.ts'
 import type { EventSource } from './event-source.ts'
@@ -8,7 +9,7 @@ import { MemoryLimit } from './memory-limit.ts'
 import { PollPace } from './poll-pace.ts'
 import type { Privacy } from './privacy.ts'
 import { SnapshotBuilder } from './snapshots.ts'
-import type { SocketSource } from './socket-source.ts'
+import type { SocketPolls, SocketReading, SocketSource } from './socket-source.ts'
 
 /** The topics an agent writes. */
 export type AgentTopic = Extract<Topic, 'hosts' | 'socket-snapshots' | 'socket-events'>
@@ -42,13 +43,15 @@ export interface AgentOptions {
   privacy?: Privacy | undefined
   /** A multiple of the second that a message covers. */
   keyframePeriodMs?: number | undefined
+  /** Called with every reading of the socket table. */
+  onPoll?: ((reading: SocketReading) => void) | undefined
   /** Called after every message. */
   onProgress?: ((statistics: Readonly<AgentStatistics>) => void) | undefined
 }
 
 export interface AgentStatistics {
   polls: number
-  /** Moments at which a poll was due but the one before, or other work of this process, was still going on. */
+  /** Moments at which a poll was due but the one before was still going on. */
   missedPolls: number
   messages: number
   /** Messages that were dropped because the publisher was too far behind, or said so; the next one begins with a keyframe. */
@@ -68,19 +71,18 @@ export interface AgentStatistics {
 export const DEFAULT_POLL_PERIOD_MS = 50
 export const DEFAULT_KEYFRAME_PERIOD_MS = 5000
 const MESSAGE_PERIOD_MS = 1000
-/** Polls in between may be quick: what they miss has nothing on the wire. */
-const FULL_POLL_PERIOD_MS = 1000
 /** About a minute of messages. */
 const MAX_WAITING_RECORDS = 64
 
 /**
- * Polls the source, and reads the events, until `signal` aborts; publishes hosts, socket-snapshots and socket-events. Rejects
+ * Has the source polled, and reads the events, until `signal` aborts; publishes hosts, socket-snapshots and socket-events. Rejects
  * when a poll or a publish fails, or it takes too much memory. Closes the sources in any case.
  */
 export async function runAgent(options: AgentOptions): Promise<AgentStatistics> {
   const { source, events = null, signal } = options
   const hostId = options.hostId ?? os.hostname()
   const pollPeriodMs = options.pollPeriodMs ?? DEFAULT_POLL_PERIOD_MS
+  const slotsPerMessage = Math.max(1, Math.round(MESSAGE_PERIOD_MS / pollPeriodMs))
   const messagesPerKeyframe = Math.max(
     1,
     Math.round((options.keyframePeriodMs ?? DEFAULT_KEYFRAME_PERIOD_MS) / MESSAGE_PERIOD_MS),
@@ -123,21 +125,6 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
     statistics.lostEvents += reading.lost
     if (reading.lost > 0) pace.lostEvents(performance.now())
   }
-  let fullPollMs = Number.NEGATIVE_INFINITY
-  const poll = () => {
-    const before = process.threadCpuUsage()
-    const nowMs = performance.now()
-    const isQuick = nowMs < fullPollMs + FULL_POLL_PERIOD_MS
-    if (!isQuick) fullPollMs = nowMs
-    const reading = source.poll(isQuick)
-    const { user, system } = process.threadCpuUsage(before)
-    pace.polled((user + system) / 1000)
-    snapshots.add(reading)
-    statistics.polls++
-    statistics.sockets = snapshots.socketCount
-    statistics.processes = snapshots.processCount
-    return reading
-  }
   const tellSnapshots = () => {
     const message = snapshots.take()
     // Whoever begins to read here, as in the log of a new day, gets to know all processes.
@@ -153,34 +140,46 @@ export async function runAgent(options: AgentOptions): Promise<AgentStatistics> 
     }
   }
 
+  const takePolls = async (polls: SocketPolls) => {
+    const { readings, missed } = polls.take()
+    statistics.missedPolls += missed
+    for (const reading of readings) {
+      pace.polled(reading.cpuUs / 1000)
+      snapshots.add(reading)
+      statistics.polls++
+      statistics.sockets = snapshots.socketCount
+      statistics.processes = snapshots.processCount
+      options.onPoll?.(reading)
+      const { pollPeriodMs } = statistics
+      const coveredMs = (reading.monotonicUs - snapshots.waitingSinceUs!) / 1000 + pollPeriodMs
+      // Half a period off: polls come a little late, and the message must not grow by one for that.
+      if (coveredMs <= MESSAGE_PERIOD_MS - pollPeriodMs / 2) continue
+      tellHost()
+      tellSnapshots()
+      // What the publisher drops at once is known before the next message begins.
+      await setImmediate()
+    }
+  }
+
   const sleep = createSleep(signal)
   try {
     tellHost()
     const startMs = performance.now()
-    for (let slot = 0, pollSlot = 0; !signal.aborted; ) {
+    const polls = source.start(pollPeriodMs)
+    for (let slot = 0; !signal.aborted; ) {
       outgoing.throwIfFailed()
       readEvents()
+      await takePolls(polls)
       const slots = pace.slots(events?.complete === true, performance.now())
-      const isDue = slot >= pollSlot
-      pollSlot = isDue ? slot + slots : Math.min(pollSlot, slot + slots)
-      if (isDue) {
-        const periodMs = slots * pollPeriodMs
-        statistics.pollPeriodMs = periodMs
-        const coveredMs = (poll().monotonicUs - snapshots.waitingSinceUs!) / 1000 + periodMs
-        // Half a period off: polls come a little late, and the message must not grow by one for that.
-        if (coveredMs > MESSAGE_PERIOD_MS - periodMs / 2) {
-          tellHost()
-          tellSnapshots()
-        }
-      }
+      statistics.pollPeriodMs = slots * pollPeriodMs
+      polls.pace(slots)
       // Events are fetched twice a poll where polls are rare: their buffer is bounded.
-      const due = Math.min(pollSlot, slot + Math.ceil(slots / 2))
+      const due = slot + Math.min(slotsPerMessage, events ? Math.ceil(slots / 2) : slotsPerMessage)
       // The moments are fixed from the start, so that delays do not add up.
-      const next = Math.max(due, Math.ceil((performance.now() - startMs) / pollPeriodMs))
-      statistics.missedPolls += Math.max(0, next - pollSlot)
-      slot = next
+      slot = Math.max(due, Math.ceil((performance.now() - startMs) / pollPeriodMs))
       await sleep(startMs + slot * pollPeriodMs - performance.now())
     }
+    await takePolls(polls)
     readEvents()
     if (snapshots.waitingSinceUs !== null) tellSnapshots()
     await outgoing.drained()
@@ -197,6 +196,7 @@ function createSleep(signal: AbortSignal): (ms: number) => Promise<void> {
   signal.addEventListener('abort', () => wake(), { once: true })
   return ms =>
     new Promise(resolve => {
+      if (signal.aborted) return resolve()
       const timer = setTimeout(resolve, ms)
       wake = () => {
         clearTimeout(timer)

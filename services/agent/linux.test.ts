@@ -320,3 +320,52 @@ test('boot time is taken once: the same process starts at the same time in every
   const starts = ports.map(port => follower.one({ local_port: port, state: 'listen' }).owners[0]!.start_us)
   assert.equal(new Set(starts).size, 1)
 })
+
+test('once started it is polled on time, also while JavaScript is busy; each change is told once, in order', {
+  skip,
+}, async t => {
+  const source = openLinuxSource()
+  t.after(() => source.close())
+  const polls = source.start(20)
+  const table = new Map<number, Socket>()
+  const follow = () => {
+    const { readings } = polls.take()
+    for (const { opened, closed, processes } of readings) {
+      for (const id of closed) assert.ok(table.delete(id), `socket ${id} was closed but never opened`)
+      for (const socket of opened) table.set(socket.id, socket)
+      const owners = new Set(opened.flatMap(socket => socket.owners.map(({ pid }) => pid)))
+      assert.deepEqual(new Set(processes.map(({ pid }) => pid)), owners)
+    }
+    return readings
+  }
+  const { child, nextLine } = startChild('python3', [
+    '-c',
+    `import socket, time
+server = socket.create_server(('127.0.0.1', 0))
+held = []
+while True:
+    held = (held + [(socket.create_connection(server.getsockname()), server.accept())])[-3:]
+    if len(held) == 3: print('ready', flush=True)
+    time.sleep(0.03)`,
+  ])
+  await nextLine()
+  follow()
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000)
+  const readings = follow()
+  // 50 by the clock; half of them on a machine that has other work.
+  assert.ok(readings.length > 25, `${readings.length} polls`)
+  const times = readings.map(({ monotonicUs }) => monotonicUs)
+  assert.deepEqual(
+    times,
+    times.toSorted((a, b) => a - b),
+  )
+  const changes = readings.filter(({ opened }) => opened.some(({ owners }) => owners[0]?.pid === child.pid))
+  assert.ok(changes.length > 20, `the child's sockets changed in ${changes.length} of them`)
+  child.kill()
+  await once(child, 'exit')
+  // Once a second all is read.
+  await sleep(1200)
+  follow()
+  const left = [...table.values()].filter(({ owners }) => owners[0]?.pid === child.pid)
+  assert.deepEqual(new Set(left.map(({ state }) => state)), new Set(['time_wait']))
+})

@@ -1,12 +1,11 @@
 import { readlinkSync } from 'node:fs'
-import { openNativeSource } from './native-source.ts'
-import type { SocketSource } from './socket-source.ts'
+import { type NativeSource, openNativeSource } from './native-source.ts'
 
 /**
  * The sockets of this process's network namespace, through NETLINK_SOCK_DIAG and /proc, or those of all that processes are in:
  * containers. Throws ProclabelError.
  */
-export const openLinuxSource = (allNamespaces = false): SocketSource =>
+export const openLinuxSource = (allNamespaces = false): NativeSource =>
   openNativeSource('linux', allNamespaces, findRestriction())
 
 function findRestriction(): string | null {

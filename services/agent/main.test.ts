@@ -9,40 +9,18 @@ import { Health } from '#shared/health.ts'
 import { createLog } from '#shared/log.ts'
 import { PrometheusMetrics } from '#shared/metrics.ts'
 import { runAgentService } from './main.ts'
-import type { SocketSource } from './socket-source.ts'
+import { type Polled, TimedSource } from './timed-source-fixture.ts'
 
 /** One socket comes and goes with each poll. */
-function createSource(): SocketSource {
+function createSource(): TimedSource {
   let id = 0
-  return {
-    os: 'linux',
-    restriction: null,
-    poll: () => {
-      const monotonicUs = Math.round(performance.now() * 1000)
-      const ends = { local_ip: '192.0.2.1', local_port: 1000 + id, remote_ip: null, remote_port: null } as const
-      const socket = {
-        id,
-        proto: 'udp',
-        ...ends,
-        state: 'bound',
-        v6_only: false,
-        owners: [],
-        created_us: null,
-      } as const
-      const closed = id === 0 ? [] : [id - 1]
-      id++
-      return {
-        timeUs: Date.now() * 1000,
-        monotonicUs,
-        durationUs: 300,
-        opened: [{ ...socket, owners: [] }],
-        closed,
-        processes: [],
-      }
-    },
-    addresses: () => [{ ip: '198.51.100.7', namespace: 4026532500 }],
-    close: () => {},
+  const poll = (): Polled => {
+    const ends = { local_ip: '192.0.2.1', local_port: 1000 + id, remote_ip: null, remote_port: null }
+    const rest = { proto: 'udp', state: 'bound', v6_only: false, owners: [], created_us: null } as const
+    const closed = id === 0 ? [] : [id - 1]
+    return { opened: [{ id: id++, ...ends, ...rest, owners: [] }], closed }
   }
+  return new TimedSource(poll, [{ ip: '198.51.100.7', namespace: 4026532500 }])
 }
 
 function createService(t: TestContext) {

@@ -10,7 +10,7 @@ import { Spool } from '#shared/spool.ts'
 import { type AgentStatistics, type AgentTopic, runAgent } from './agent.ts'
 import type { OpenedEvents } from './event-source.ts'
 import type { Privacy } from './privacy.ts'
-import type { SocketSource } from './socket-source.ts'
+import type { SocketReading, SocketSource } from './socket-source.ts'
 
 export interface AgentServiceOptions {
   bus: Pick<Bus, 'publish'>
@@ -77,14 +77,9 @@ export async function runAgentService(
     before = { missedPolls, events, lostEvents }
   }
   metrics.mechanism.set(1, { mechanism: events?.mechanism ?? 'poll' })
-  const measured: SocketSource = {
-    ...source,
-    poll: quick => {
-      const reading = source.poll(quick)
-      metrics.pollDuration.observe(reading.durationUs / 1e6)
-      polling.progress()
-      return reading
-    },
+  const onPoll = ({ durationUs }: SocketReading) => {
+    metrics.pollDuration.observe(durationUs / 1e6)
+    polling.progress()
   }
   if (source.restriction) log.warn({ restriction: source.restriction }, 'not all owners can be seen')
   for (const refusal of options.events?.refusals ?? []) log.warn({ refusal }, 'no kernel events this way')
@@ -96,7 +91,7 @@ export async function runAgentService(
   try {
     const { pollPeriodMs, calmPollPeriodMs, maxCpuShare, maxMemoryBytes, privacy } = options
     const limits = { pollPeriodMs, calmPollPeriodMs, maxCpuShare, maxMemoryBytes }
-    const agent = await runAgent({ source: measured, events, publish, signal, hostId, ...limits, privacy, onProgress })
+    const agent = await runAgent({ source, events, publish, signal, hostId, ...limits, privacy, onPoll, onProgress })
     return { agent, outgoing: outgoing.statistics }
   } finally {
     clearTimeout(started)

@@ -1,9 +1,9 @@
 import { addressText } from '#core/address.ts'
-import { loadNative, type NativeProcess, type NativeSockets } from '#native'
+import { loadNative, type NativePolls, type NativeProcess, type NativeSockets } from '#native'
 import type { Process, ProcessRef, Socket, SocketProtocol, SocketState } from '#schemas'
 import { ProclabelError } from '#shared/errors.ts'
 import { containerImage } from './container-image.ts'
-import type { SocketReading, SocketSource } from './socket-source.ts'
+import type { PolledReading, SocketReading, SocketSource } from './socket-source.ts'
 
 const PROTOCOLS: readonly SocketProtocol[] = ['tcp', 'udp']
 
@@ -26,21 +26,26 @@ const STATES: readonly SocketState[] = [
 const HAS_REMOTE = 1
 const V6_ONLY = 2
 
+export interface NativeSource extends SocketSource {
+  /** One reading now, of the whole table; not once it is started. Throws ProclabelError. */
+  poll: () => SocketReading
+}
+
 /** The addon's source of the system this runs on, in our records. Throws ProclabelError. */
-export function openNativeSource(os: string, allNamespaces = false, restriction: string | null = null): SocketSource {
+export function openNativeSource(os: string, allNamespaces = false, restriction: string | null = null): NativeSource {
   const native = guard(() => loadNative().openSocketSource(allNamespaces))
-  const times = native.times()
   return {
     os,
     restriction: [restriction, native.restriction()].filter(Boolean).join('; ') || null,
-    poll: (quick = false) => {
-      const poll = guard(() => native.poll(quick))
+    poll: () => toReadings(guard(() => native.poll()))[0]!,
+    start: periodMs => {
+      native.start(Math.round(periodMs * 1000))
       return {
-        timeUs: times[0]!,
-        monotonicUs: times[1]!,
-        durationUs: times[2]!,
-        ...(poll?.opened ? toSockets(poll.opened) : { opened: [], processes: [] }),
-        closed: poll?.closed ? Array.from(poll.closed) : [],
+        pace: periods => native.pace(periods),
+        take: () => {
+          const polls = guard(() => native.take())
+          return { readings: toReadings(polls), missed: polls.missed }
+        },
       }
     },
     addresses: () => {
@@ -64,9 +69,26 @@ export function guard<T>(call: () => T): T {
   }
 }
 
-function toSockets(columns: NativeSockets): Pick<SocketReading, 'opened' | 'processes'> {
-  const processes = columns.processes.map(toProcess)
-  const opened: Socket[] = []
+function toReadings({ times, openedEnd, opened, closedEnd, closed }: NativePolls): PolledReading[] {
+  const processes = opened.processes.map(toProcess)
+  const sockets = toSockets(opened, processes)
+  return Array.from(openedEnd, (end, i) => {
+    const begin = openedEnd[i - 1] ?? 0
+    const owners = opened.owner.subarray(opened.ownerEnd[begin - 1] ?? 0, opened.ownerEnd[end - 1] ?? 0)
+    return {
+      timeUs: times[i * 4]!,
+      monotonicUs: times[i * 4 + 1]!,
+      durationUs: times[i * 4 + 2]!,
+      cpuUs: times[i * 4 + 3]!,
+      opened: sockets.slice(begin, end),
+      closed: Array.from(closed.subarray(closedEnd[i - 1] ?? 0, closedEnd[i])),
+      processes: Array.from(new Set(owners), place => processes[place]!),
+    }
+  })
+}
+
+function toSockets(columns: NativeSockets, processes: readonly Process[]): Socket[] {
+  const sockets: Socket[] = []
   let ownerBegin = 0
   for (let i = 0; i < columns.count; i++) {
     const ownerEnd = columns.ownerEnd[i]!
@@ -78,7 +100,7 @@ function toSockets(columns: NativeSockets): Pick<SocketReading, 'opened' | 'proc
     ownerBegin = ownerEnd
     const flags = columns.flags[i]!
     const hasRemote = (flags & HAS_REMOTE) !== 0
-    opened.push({
+    sockets.push({
       id: columns.id[i]!,
       proto: PROTOCOLS[columns.protocol[i]!]!,
       local_ip: addressText(columns.address, i * 32),
@@ -91,7 +113,7 @@ function toSockets(columns: NativeSockets): Pick<SocketReading, 'opened' | 'proc
       created_us: columns.createdUs[i]! || null,
     })
   }
-  return { opened, processes }
+  return sockets
 }
 
 export function toProcess(native: NativeProcess): Process {

@@ -21,6 +21,26 @@ export interface NamespaceAddress {
   namespace: number
 }
 
+export interface PolledReading extends SocketReading {
+  /** Processor time that it took. */
+  cpuUs: number
+}
+
+/** What was polled since it was last asked for. */
+export interface PolledReadings {
+  readings: PolledReading[]
+  /** Moments at which a poll was due but the one before still went on. */
+  missed: number
+}
+
+/** A source that is polled at fixed moments; the first poll opens every socket there is. */
+export interface SocketPolls {
+  /** So many periods from one poll to the next, from now on; one at first. */
+  pace: (periods: number) => void
+  /** The polls since the last call. Throws ProclabelError when one failed; there are none after that. */
+  take: () => PolledReadings
+}
+
 /**
  * Where sockets come from on a live host: one adapter an operating system. What an agent wrote down earlier comes back
  * through `readSocketLog`, in the records that `runAgent` publishes.
@@ -30,10 +50,10 @@ export interface SocketSource {
   /** What this source cannot see, in a sentence for the user; null when it sees all. */
   readonly restriction: string | null
   /**
-   * The difference since the last call; the first one opens every socket there is. `quick`: the table may be taken to be what it
-   * was where the system tells that nothing was on the wire since but for sockets in it. Throws ProclabelError.
+   * Polls every `periodMs` until it is closed, whatever this process does meanwhile. In between, the table may be taken to be what
+   * it was where the system tells that nothing was on the wire since but for sockets in it.
    */
-  poll: (quick?: boolean) => SocketReading
+  start: (periodMs: number) => SocketPolls
   /** Addresses of other network namespaces whose sockets it tells, as of the last poll, none of loopback; none where absent. */
   addresses?: () => NamespaceAddress[]
   /** Gives back what the system holds for it. Not to be polled after. */

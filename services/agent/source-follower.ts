@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import type { Process, Socket } from '#schemas'
-import type { SocketSource } from './socket-source.ts'
+import type { NativeSource } from './native-source.ts'
 
 /** Follows a source as a reader of its deltas would. */
 export class Follower {
-  readonly source: SocketSource
+  readonly source: NativeSource
   readonly table = new Map<number, Socket>()
   readonly processes = new Map<string, Process>()
 
-  constructor(source: SocketSource) {
+  constructor(source: NativeSource) {
     this.source = source
   }
 

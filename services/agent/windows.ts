@@ -1,10 +1,9 @@
 import type { OpenedEvents } from './event-source.ts'
 import { openNativeEvents } from './native-events.ts'
-import { openNativeSource } from './native-source.ts'
-import type { SocketSource } from './socket-source.ts'
+import { type NativeSource, openNativeSource } from './native-source.ts'
 
 /** The sockets of this Windows machine, through GetExtendedTcpTable and GetExtendedUdpTable. Throws ProclabelError. */
-export const openWindowsSource = (): SocketSource => openNativeSource('windows')
+export const openWindowsSource = (): NativeSource => openNativeSource('windows')
 
 export const windowsMechanisms = ['etw'] as const
 

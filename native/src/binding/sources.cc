@@ -1,10 +1,13 @@
 #include <algorithm>
+#include <chrono>
 #include <memory>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
 #include "binding/values.hh"
 #include "event_source.hh"
+#include "poll_thread.hh"
 #include "socket_source.hh"
 
 namespace proclabel::binding {
@@ -75,11 +78,33 @@ Napi::Object to_sockets(Napi::Env env, const std::vector<const Socket*>& sockets
   return object;
 }
 
-Napi::Value to_ids(Napi::Env env, const std::vector<uint64_t>& ids) {
-  if (ids.empty()) return env.Null();
-  auto array = Napi::Float64Array::New(env, ids.size());
-  std::copy(ids.begin(), ids.end(), array.Data());
-  return array;
+/** The polls one after the other, in columns. */
+Napi::Object to_polls(Napi::Env env, std::span<const TakenPoll> polls, int64_t missed = 0) {
+  const size_t count = polls.size();
+  auto times = Napi::Float64Array::New(env, count * 4);
+  auto opened_end = Napi::Uint32Array::New(env, count);
+  auto closed_end = Napi::Uint32Array::New(env, count);
+  std::vector<const Socket*> opened;
+  std::vector<uint64_t> closed;
+  for (size_t i = 0; i < count; i++) {
+    const TakenPoll& poll = polls[i];
+    const auto figures = {poll.time_us, poll.monotonic_us, poll.duration_us, poll.cpu_us};
+    std::copy(figures.begin(), figures.end(), times.Data() + i * 4);
+    for (const Socket& socket : poll.opened) opened.push_back(&socket);
+    closed.insert(closed.end(), poll.closed.begin(), poll.closed.end());
+    opened_end[i] = opened.size();
+    closed_end[i] = closed.size();
+  }
+  auto closed_ids = Napi::Float64Array::New(env, closed.size());
+  std::copy(closed.begin(), closed.end(), closed_ids.Data());
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("times", times);
+  object.Set("openedEnd", opened_end);
+  object.Set("closedEnd", closed_end);
+  object.Set("opened", to_sockets(env, opened));
+  object.Set("closed", closed_ids);
+  object.Set("missed", static_cast<double>(missed));
+  return object;
 }
 
 class SocketSource : public Napi::ObjectWrap<SocketSource> {
@@ -87,7 +112,8 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeSocketSource",
                        {InstanceMethod<&SocketSource::restriction>("restriction"),
-                        InstanceMethod<&SocketSource::poll>("poll"), InstanceMethod<&SocketSource::times>("times"),
+                        InstanceMethod<&SocketSource::poll>("poll"), InstanceMethod<&SocketSource::start>("start"),
+                        InstanceMethod<&SocketSource::pace>("pace"), InstanceMethod<&SocketSource::take>("take"),
                         InstanceMethod<&SocketSource::addresses>("addresses"), InstanceMethod<&SocketSource::close>("close")});
   }
 
@@ -95,29 +121,28 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
     with_source_errors(info.Env(), [&] {
       source_ = open_socket_source(info[0].As<Napi::Boolean>());
     });
-    times_ = Napi::Persistent(Napi::Float64Array::New(info.Env(), 3));
   }
 
  private:
   Napi::Value restriction(const Napi::CallbackInfo& info) { return text_or_null(info.Env(), opened(info).restriction()); }
 
   Napi::Value poll(const Napi::CallbackInfo& info) {
-    const Napi::Env env = info.Env();
-    return with_source_errors(env, [&]() -> Napi::Value {
-      const Poll& poll = opened(info).poll(info[0].ToBoolean());
-      auto times = times_.Value();
-      times[0] = static_cast<double>(poll.time_us);
-      times[1] = static_cast<double>(poll.monotonic_us);
-      times[2] = static_cast<double>(poll.duration_us);
-      if (poll.opened.empty() && poll.closed.empty()) return env.Null();
-      Napi::Object object = Napi::Object::New(env);
-      object.Set("opened", poll.opened.empty() ? env.Null() : Napi::Value(to_sockets(env, poll.opened)));
-      object.Set("closed", to_ids(env, poll.closed));
-      return object;
-    });
+    if (thread_ != nullptr) throw Napi::Error::New(info.Env(), "the socket source is polled by its own thread");
+    const TakenPoll poll = with_source_errors(info.Env(), [&] { return TakenPoll(opened(info).poll(false)); });
+    return to_polls(info.Env(), {&poll, 1});
   }
 
-  Napi::Value times(const Napi::CallbackInfo&) { return times_.Value(); }
+  void start(const Napi::CallbackInfo& info) {
+    const std::chrono::microseconds period(info[0].As<Napi::Number>().Int64Value());
+    thread_ = std::make_unique<PollThread>(opened(info), period);
+  }
+
+  void pace(const Napi::CallbackInfo& info) { started(info).pace(info[0].As<Napi::Number>().Int64Value()); }
+
+  Napi::Value take(const Napi::CallbackInfo& info) {
+    const PollThread::Taken taken = with_source_errors(info.Env(), [&] { return started(info).take(); });
+    return to_polls(info.Env(), taken.polls, taken.missed);
+  }
 
   Napi::Value addresses(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
@@ -137,7 +162,15 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
     });
   }
 
-  void close(const Napi::CallbackInfo&) { source_.reset(); }
+  void close(const Napi::CallbackInfo&) {
+    thread_.reset();
+    source_.reset();
+  }
+
+  PollThread& started(const Napi::CallbackInfo& info) {
+    if (thread_ == nullptr) throw Napi::Error::New(info.Env(), "the socket source was not started, or is closed");
+    return *thread_;
+  }
 
   proclabel::SocketSource& opened(const Napi::CallbackInfo& info) {
     if (source_ == nullptr) throw Napi::Error::New(info.Env(), "the socket source is closed");
@@ -145,7 +178,7 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
   }
 
   std::unique_ptr<proclabel::SocketSource> source_;
-  Napi::Reference<Napi::Float64Array> times_;
+  std::unique_ptr<PollThread> thread_;
 };
 
 Napi::Object to_events(Napi::Env env, const std::vector<SocketEvent>& events) {

@@ -24,6 +24,7 @@ class LinuxSource : public SocketSource {
   std::vector<PlacedAddress> addresses() override {
     std::vector<PlacedAddress> all;
     if (namespaces_ == nullptr) return all;
+    const auto lock = namespaces_->lock();
     for (const auto& [inode, space] : namespaces_->all())
       for (const Address& address : space->addresses()) all.push_back({inode, address});
     return all;
@@ -69,6 +70,7 @@ class LinuxSource : public SocketSource {
   bool refresh_tables(bool quick) {
     bool changed = own_.refresh(quick);
     if (namespaces_ == nullptr) return changed;
+    const auto lock = namespaces_->lock();
     changed |= namespaces_->refresh(poll_.monotonic_us);
     for (const auto& [inode, space] : namespaces_->all()) changed |= space->refresh(quick);
     return changed;
@@ -78,6 +80,7 @@ class LinuxSource : public SocketSource {
     rows_.clear();
     own_.for_each([this](const DiagRow& row) { rows_.push_back(row); });
     if (namespaces_ == nullptr) return;
+    const auto lock = namespaces_->lock();
     for (const auto& [inode, space] : namespaces_->all()) space->append_sockets(rows_);
   }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -43,8 +44,11 @@ class NetworkNamespace {
 /** The network namespaces of this machine's processes, apart from ours: those of containers. */
 class NetworkNamespaces {
  public:
-  /** The same for all sources that are open, which one thread uses. */
+  /** The same for all sources that are open, of sockets and of events. */
   static std::shared_ptr<NetworkNamespaces> shared();
+
+  /** Held while anything below is used, and what it answered: sockets are polled by a thread of their own. */
+  [[nodiscard]] std::unique_lock<std::mutex> lock() { return std::unique_lock(mutex_); }
 
   NetworkNamespaces();
 
@@ -71,8 +75,9 @@ class NetworkNamespaces {
   /** Each takes six descriptors. */
   static constexpr size_t most = 512;
 
+  std::mutex mutex_;
   const uint64_t own_;
-  std::string restriction_;
+  const std::string restriction_;
   int64_t looked_us_ = INT64_MIN;
   std::map<uint64_t, std::unique_ptr<NetworkNamespace>> spaces_;
   /** Those that could not be entered. */

@@ -44,7 +44,7 @@ int64_t us_per_tick() {
  * numbers have other names.
  */
 std::string user_name(uint32_t user, const std::string& container) {
-  static std::unordered_map<uint32_t, std::string> names;
+  static thread_local std::unordered_map<uint32_t, std::string> names;
   constexpr size_t max_names = 4096;
   if (!container.empty()) return std::to_string(user);
   const auto known = names.find(user);
@@ -67,8 +67,8 @@ std::string user_name(uint32_t user, const std::string& container) {
  * containers: no server need be asked. Empty when not known.
  */
 std::string pod_name(const std::string& uid) {
-  static std::unordered_map<std::string, std::string> names;
-  static int64_t looked_us = INT64_MIN;
+  static thread_local std::unordered_map<std::string, std::string> names;
+  static thread_local int64_t looked_us = INT64_MIN;
   constexpr size_t max_names = 4096;
   constexpr int64_t look_again_us = 1'000'000;
   const auto known = names.find(uid);

@@ -190,10 +190,12 @@ void SocketTracker::tell(EventKind kind, const KernelEvent& told, int64_t time_n
   const int32_t pid = event.process != nullptr ? event.process->pid : told.in_interrupt ? 0 : told.pid;
   const uint64_t inode = namespace_of(told, pid);
   if (inode == 0 || inode == namespace_inode_) events_->push_back(std::move(event));
-  else if (others_ != nullptr) tell_placed(std::move(event), others_->addresses_of(inode, pid));
+  else if (others_ != nullptr) tell_elsewhere(std::move(event), inode, pid);
 }
 
-void SocketTracker::tell_placed(SocketEvent event, const std::vector<Address>& addresses) {
+void SocketTracker::tell_elsewhere(SocketEvent event, uint64_t inode, int32_t pid) {
+  const auto lock = others_->lock();
+  const auto& addresses = others_->addresses_of(inode, pid);
   if (is_loopback(event.local) || is_loopback(event.remote)) return;
   if (!is_unspecified(event.local)) {
     events_->push_back(std::move(event));

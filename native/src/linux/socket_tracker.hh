@@ -73,7 +73,7 @@ class SocketTracker {
   bool is_elsewhere(const KernelEvent& told);
   uint64_t namespace_of(const KernelEvent& told, int32_t pid);
   void tell(EventKind kind, const KernelEvent& told, int64_t time_ns, std::shared_ptr<const Process> owner);
-  void tell_placed(SocketEvent event, const std::vector<Address>& addresses);
+  void tell_elsewhere(SocketEvent event, uint64_t inode, int32_t pid);
 
   /** Beyond that many, all are forgotten; polls tell what goes on. */
   static constexpr size_t max_tracked = 262'144;

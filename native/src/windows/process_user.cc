@@ -32,7 +32,7 @@ std::string name_of(PSID sid) {
 }  // namespace
 
 std::string user_of(HANDLE process) {
-  static std::unordered_map<std::string, std::string> names;
+  static thread_local std::unordered_map<std::string, std::string> names;
   HANDLE opened = nullptr;
   if (!OpenProcessToken(process, TOKEN_QUERY, &opened)) return {};
   const Handle token(opened);

@@ -12,7 +12,7 @@ const repository = fileURLToPath(new URL('../../../', import.meta.url))
 const native = path.join(repository, 'native')
 
 const target = 'x86_64-w64-mingw32'
-const sources = ['src/{annotate,binding,files,packet,session}/*.cc']
+const sources = ['src/*.cc', 'src/{annotate,binding,files,packet,session}/*.cc']
 /** Compiled as one: Windows' headers take longer than all of our own code. */
 const windowsSources = 'src/windows/*.cc'
 const libraries = ['delayimp', 'iphlpapi', 'ws2_32', 'advapi32']

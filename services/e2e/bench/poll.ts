@@ -63,7 +63,9 @@ function measureBackToBack(): number[] {
   return figures
 }
 
-/** What a second of the agent costs, microseconds of CPU, as `--period 50 --calm-period 500` run it. */
+const warmUpMessages = 3
+
+/** What a second of the agent costs once it has run for some, microseconds of CPU, as `--period 50 --calm-period 500` run it. */
 async function measureAgent(events: EventSource | null): Promise<number[]> {
   const figures: number[] = []
   let last: { cpu: number; ms: number } | null = null
@@ -74,7 +76,8 @@ async function measureAgent(events: EventSource | null): Promise<number[]> {
     calmPollPeriodMs: 500,
     publish: () => {},
     signal: stop.signal,
-    onProgress: () => {
+    onProgress: ({ messages }) => {
+      if (messages <= warmUpMessages || figures.length === runs) return
       const now = { cpu: cpuUs(), ms: performance.now() }
       if (last !== null) figures.push(((now.cpu - last.cpu) * 1000) / (now.ms - last.ms))
       last = now

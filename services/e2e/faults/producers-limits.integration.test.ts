@@ -14,7 +14,7 @@ import { Health } from '#shared/health.ts'
 import { createLog } from '#shared/log.ts'
 import { noMetrics } from '#shared/metrics.ts'
 import { runAgentService } from '../../agent/main.ts'
-import type { SocketSource } from '../../agent/socket-source.ts'
+import { TimedSource } from '../../agent/timed-source-fixture.ts'
 import { openCapture } from '../../capture/files/open-capture.ts'
 import { pcapHeader, pcapRecord } from '../../capture/files/write-pcap.ts'
 import { runCaptureService } from '../../capture/main.ts'
@@ -61,7 +61,7 @@ after(async () => {
 const broker = () => stack.kafka!.nodes[0]!
 
 /** `count` sockets at first; then as many new ones a poll as `turnover` says, in place of the oldest. */
-function createSource(count: number, turnover: number): SocketSource {
+function createSource(count: number, turnover: number): TimedSource {
   let first = 0
   let next = 0
   const processes = Array.from({ length: 300 }, (_, i): Process => {
@@ -81,18 +81,12 @@ function createSource(count: number, turnover: number): SocketSource {
     ...{ remote_ip: `203.0.${(id * 31) % 256}.${(id * 17) % 256}`, remote_port: 443, state: 'established' },
     ...{ v6_only: false, owners: [{ pid: 1000 + (id % 300), start_us: startUs }], created_us: null },
   })
-  return {
-    os: 'linux',
-    restriction: null,
-    poll: () => {
-      const isFirst = next === 0
-      const opened = Array.from({ length: isFirst ? count : turnover }, () => socket(next++))
-      const closed = isFirst ? [] : Array.from({ length: turnover }, () => first++)
-      const monotonicUs = Math.round(performance.now() * 1000)
-      return { timeUs: Date.now() * 1000, monotonicUs, durationUs: 300, opened, closed, processes }
-    },
-    close: () => {},
-  }
+  return new TimedSource(() => {
+    const isFirst = next === 0
+    const opened = Array.from({ length: isFirst ? count : turnover }, () => socket(next++))
+    const closed = isFirst ? [] : Array.from({ length: turnover }, () => first++)
+    return { opened, closed, processes }
+  })
 }
 
 interface Spooled {
@@ -100,7 +94,7 @@ interface Spooled {
   maxBytes: number
 }
 
-function runAgent(hostId: string, source: SocketSource, spool: Spooled, signal: AbortSignal) {
+function runAgent(hostId: string, source: TimedSource, spool: Spooled, signal: AbortSignal) {
   const parts = { log: createLog('agent', 'silent'), metrics: noMetrics, health: new Health() }
   const own = new KafkaBus({ brokers: stack.kafka!.brokers, clientId: 'agent' })
   const run = runAgentService({ ...parts, bus: own, source, hostId, pollPeriodMs: 100, spool, signal })
