@@ -83,7 +83,7 @@ export interface NativeAddon {
   startService: (onStop: () => void) => void
   /** Tells that the service has ended as it should, and the process is about to. One that ends without that has failed. */
   endService: () => void
-  /** Gives back the pages of code that were read at start alone; nothing on Windows. */
+  /** Gives back the pages of code and constants that were read at start alone; nothing on Windows. */
   releaseStartupMemory: () => void
 }
 
