@@ -28,10 +28,13 @@ test('a source is polled by the caller or, once started, by its own thread; a cl
   skip: process.platform !== 'linux',
 }, () => {
   const source = loadNative().openSocketSource(false)
-  assert.equal(source.poll().openedEnd.length, 1)
+  const { openedEnd, times } = source.poll()
+  assert.equal(openedEnd.length, 1)
+  assert.ok(times.subarray(0, 3).every(us => us > 0))
   assert.throws(() => source.take(), /was not started/)
   source.start(10_000)
-  assert.throws(() => source.poll(), /polled by its own thread/)
+  for (const again of [() => source.poll(), () => source.start(10_000)])
+    assert.throws(again, /polled by its own thread/)
   source.close()
   assert.throws(() => source.poll(), /the socket source is closed/)
   assert.throws(() => source.take(), /is closed/)

@@ -115,7 +115,10 @@ export interface NativeAddresses {
 
 /** Polls in columns, one after the other. */
 export interface NativePolls {
-  /** Four a poll: when it began, wall clock since the epoch and monotonic clock, how long it took, and its processor time, microseconds. */
+  /**
+   * Four a poll: when it began, wall clock since the epoch and monotonic clock, how long it took, and its processor time, 0 where the
+   * caller polled; microseconds.
+   */
   times: Float64Array
   /** Poll i opened the rows openedEnd[i - 1] to openedEnd[i] (0 before the first one) of `opened`: new sockets, and those whose row or owners changed. */
   openedEnd: Uint32Array

@@ -127,14 +127,13 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
   Napi::Value restriction(const Napi::CallbackInfo& info) { return text_or_null(info.Env(), opened(info).restriction()); }
 
   Napi::Value poll(const Napi::CallbackInfo& info) {
-    if (thread_ != nullptr) throw Napi::Error::New(info.Env(), "the socket source is polled by its own thread");
-    const TakenPoll poll = with_source_errors(info.Env(), [&] { return TakenPoll(opened(info).poll(false)); });
+    const TakenPoll poll = with_source_errors(info.Env(), [&] { return TakenPoll(not_started(info).poll(false)); });
     return to_polls(info.Env(), {&poll, 1});
   }
 
   void start(const Napi::CallbackInfo& info) {
     const std::chrono::microseconds period(info[0].As<Napi::Number>().Int64Value());
-    thread_ = std::make_unique<PollThread>(opened(info), period);
+    thread_ = std::make_unique<PollThread>(not_started(info), period);
   }
 
   void pace(const Napi::CallbackInfo& info) { started(info).pace(info[0].As<Napi::Number>().Int64Value()); }
@@ -165,6 +164,11 @@ class SocketSource : public Napi::ObjectWrap<SocketSource> {
   void close(const Napi::CallbackInfo&) {
     thread_.reset();
     source_.reset();
+  }
+
+  proclabel::SocketSource& not_started(const Napi::CallbackInfo& info) {
+    if (thread_ != nullptr) throw Napi::Error::New(info.Env(), "the socket source is polled by its own thread");
+    return opened(info);
   }
 
   PollThread& started(const Napi::CallbackInfo& info) {
